@@ -1,0 +1,15 @@
+"""Milango as a Django app."""
+
+from django.apps import AppConfig
+
+
+class MilangoConfig(AppConfig):
+    """Add `"milango"` to INSTALLED_APPS."""
+
+    name = "milango"
+    verbose_name = "Milango"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from . import checks  # noqa: F401 - importing registers them

@@ -1,0 +1,31 @@
+"""The nouns: what Milango keeps."""
+
+from .access import AccessGrant
+from .evidence import Doubt, InboundCallback, Receipt
+from .installation import AuditEntry, Counter, Installation, OAuthToken
+from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
+from .payments import IdempotencyKey, Payment, PaymentEvent, SettledOrder
+from .webhooks import WebhookDelivery, WebhookEndpoint
+
+__all__ = [
+    "AccessGrant",
+    "ApiKey",
+    "AuditEntry",
+    "Counter",
+    "Customer",
+    "Doubt",
+    "IdempotencyKey",
+    "InboundCallback",
+    "Installation",
+    "Membership",
+    "Merchant",
+    "MerchantOrigin",
+    "MpesaCredential",
+    "OAuthToken",
+    "Payment",
+    "PaymentEvent",
+    "Receipt",
+    "SettledOrder",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+]

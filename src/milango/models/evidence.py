@@ -1,0 +1,104 @@
+"""What others said, as they said it: stored callbacks, receipts, and doubts for a person."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from .ids import Identified
+from .merchants import Merchant
+from .payments import UNCONSTRAINED, Payment
+
+
+class InboundCallback(Identified):
+    """The stored original of something that was posted to us."""
+
+    kind = models.CharField(max_length=16, default="stk")
+    payment = models.ForeignKey(
+        Payment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        db_index=False,
+        **UNCONSTRAINED,
+    )
+    merchant = models.ForeignKey(
+        Merchant, models.PROTECT, null=True, blank=True, related_name="+", **UNCONSTRAINED
+    )
+    body = models.BinaryField(null=True, help_text="NULL once its 90 days are over.")
+    body_sha256 = models.CharField(max_length=64)
+    headers = models.JSONField(default=dict)
+    peer = models.CharField(max_length=45, blank=True)
+    verdict = models.CharField(max_length=48)
+    repeats = models.PositiveIntegerField(default=0)
+    received_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["payment", "body_sha256"],
+                condition=Q(payment__isnull=False),
+                name="one_row_per_callback_body",
+            ),
+            models.UniqueConstraint(
+                fields=["body_sha256"],
+                condition=Q(payment__isnull=True),
+                name="one_row_per_orphan_body",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+class Receipt(models.Model):
+    """M-Pesa's transaction code: one receipt settles one payment."""
+
+    environment = models.CharField(max_length=10)
+    short_code = models.CharField(max_length=7, help_text="The number that received the money.")
+    code = models.CharField(max_length=32)
+    payment = models.ForeignKey(
+        Payment, models.PROTECT, null=True, blank=True, related_name="receipts", **UNCONSTRAINED
+    )
+    source = models.CharField(max_length=20)
+    amount = models.DecimalField(max_digits=14, decimal_places=2, null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment", "short_code", "code"], name="one_payment_per_receipt"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Doubt(Identified):
+    """A contradiction, or money that somebody has to look after: a row with an owner and an age."""
+
+    merchant = models.ForeignKey(Merchant, models.PROTECT, related_name="+", **UNCONSTRAINED)
+    payment = models.ForeignKey(
+        Payment, models.PROTECT, related_name="open_doubts", db_index=False, **UNCONSTRAINED
+    )
+    kind = models.CharField(max_length=32)
+    amount = models.DecimalField(max_digits=14, decimal_places=2, help_text="KES at stake")
+    owner = models.CharField(max_length=80, help_text="Who has to resolve it.")
+    raised_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolution = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["payment", "kind"], name="one_doubt_of_a_kind")
+        ]
+        indexes = [
+            models.Index(
+                fields=["raised_at"], condition=Q(resolved_at__isnull=True), name="doubts_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.kind

@@ -1,0 +1,81 @@
+"""What belongs to the installation as a whole: its identity, tokens, counters, audit trail."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.db import models
+
+from .fields import EncryptedField
+from .ids import Identified
+from .merchants import Merchant
+from .payments import UNCONSTRAINED
+
+
+class Installation(models.Model):
+    """The one row that says which installation this database belongs to (B18)."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    uuid = models.UUIDField(default=uuid4, editable=False)
+    public_url = models.CharField(max_length=255)
+    adopted_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(id=1), name="one_installation_per_database")
+        ]
+
+    def __str__(self) -> str:
+        return self.public_url
+
+
+class OAuthToken(models.Model):
+    """Daraja's token for one consumer key and secret, shared by all processes (A4)."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    token = EncryptedField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    claimed_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "OAuth token"
+
+    def __str__(self) -> str:
+        return self.key[:8]
+
+
+class Counter(models.Model):
+    """How often something happened in a window of time. One row per scope and window."""
+
+    scope = models.CharField(max_length=96)
+    window = models.DateTimeField(db_index=True)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["scope", "window"], name="one_counter_per_window")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scope}: {self.count}"
+
+
+class AuditEntry(Identified):
+    """Who changed what. Append only; each entry's MAC covers the one before it."""
+
+    merchant = models.ForeignKey(
+        Merchant, models.PROTECT, null=True, blank=True, related_name="+", **UNCONSTRAINED
+    )
+    number = models.PositiveBigIntegerField(unique=True)
+    actor = models.CharField(max_length=80)
+    action = models.CharField(max_length=48)
+    subject = models.CharField(max_length=80)
+    detail = models.JSONField(default=dict)
+    at = models.DateTimeField()
+    mac = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject}"
