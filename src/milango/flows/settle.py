@@ -39,6 +39,8 @@ from milango.models import (
 from . import grant, notify
 
 FINAL: Final = frozenset({Status.SUCCESS, Status.FAILED, Status.REVERSED, Status.VOIDED})
+GONE: Final = frozenset({Status.REVERSED, Status.VOIDED})
+"""Paid, perhaps, but the money is not the merchant's any more."""
 
 EVENT_OF_STATUS: Final = {
     Status.PENDING: "payment.reopened",
@@ -315,23 +317,31 @@ def _record(cases: list[Case]) -> None:
     for case in changed:
         at = case.arrivals[-1].observed_at
         events += _events(case, at)
-        was = Status(case.payment.status)
         _write_columns(case, at)
         _schedule(case, at)
-        if case.status is Status.SUCCESS and was is not Status.SUCCESS:
+        if _newly_paid(case):
             grants.append(grant.sell_time(case.payment, at))
     _save(changed)
     grant.write([row for row in grants if row])
-    gone = [c.payment for c in changed if c.status in {Status.REVERSED, Status.VOIDED}]
-    if gone:
-        grant.revoke(gone, changed[0].arrivals[-1].observed_at)
+    _take_back([case for case in changed if case.status in GONE])
     _raise_doubts(changed)
     notify.write(events)
     _ring(events)
 
 
 def _newly_paid(case: Case) -> bool:
-    return case.status is Status.SUCCESS and case.payment.status != Status.SUCCESS.value
+    """It was paid, whatever became of the money afterwards: a reversal may outrun the success."""
+    before = policy.is_paid(case.before, case.asked)
+    return policy.is_paid(case.standing, case.asked) and not before
+
+
+def _take_back(cases: list[Case]) -> None:
+    """The money went back: cut the time that it bought, and free the order for another payment."""
+    if not cases:
+        return
+    payments = [case.payment for case in cases]
+    grant.revoke(payments, cases[0].arrivals[-1].observed_at)
+    SettledOrder.objects.filter(payment__in=payments).delete()
 
 
 def _claim_orders(cases: list[Case]) -> None:
