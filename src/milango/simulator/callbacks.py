@@ -1,0 +1,156 @@
+"""What Daraja posts to CallBackURL: the truth, and the ways to lie (Daraja reference 3.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from milango.simulator.ids import Ids, now, wire_time
+from milango.simulator.ledger import Attempt, Delivery
+from milango.simulator.results import RESULTS, Result
+from milango.simulator.settings import Settings
+
+Callback = dict[str, Any]
+
+_SHAPES = ("plain", "integer", "balance")
+
+
+def callback(attempt: Attempt, result: Result, shape: str) -> Callback:
+    """What is posted for this result; details only if it says paid."""
+    code, text = result.in_callback()
+    said: Callback = {
+        "MerchantRequestID": attempt.merchant_request_id,
+        "CheckoutRequestID": attempt.checkout_request_id,
+        "ResultCode": code,
+        "ResultDesc": text,
+    }
+    if result.paid:
+        said["CallbackMetadata"] = {"Item": _details(attempt, shape)}
+    return {"Body": {"stkCallback": said}}
+
+
+def _details(attempt: Attempt, shape: str) -> list[dict[str, Any]]:
+    amount = attempt.push.amount
+    paid_at = attempt.ended_at or now()
+    return [
+        {"Name": "Amount", "Value": amount if shape == "integer" else float(amount)},
+        {"Name": "MpesaReceiptNumber", "Value": attempt.receipt},
+        *([{"Name": "Balance"}] if shape == "balance" else []),
+        {"Name": "TransactionDate", "Value": int(wire_time(paid_at))},
+        {"Name": "PhoneNumber", "Value": int(attempt.push.phone)},
+    ]
+
+
+def _item(said: Callback, name: str) -> dict[str, Any]:
+    items: list[dict[str, Any]] = said["CallbackMetadata"]["Item"]
+    return next(item for item in items if item["Name"] == name)
+
+
+def _other_amount(said: Callback, ids: Ids) -> None:
+    _item(said, "Amount")["Value"] += 1
+
+
+def _other_id(said: Callback, ids: Ids) -> None:
+    phone = str(_item(said, "PhoneNumber")["Value"])
+    said["CheckoutRequestID"] = ids.checkout_request_id(now(), phone)
+    said["MerchantRequestID"] = ids.request_id()
+
+
+def _masked_phone(said: Callback, ids: Ids) -> None:
+    item = _item(said, "PhoneNumber")
+    phone = str(item["Value"])
+    item["Value"] = f"{phone[:4]}*****{phone[-3:]}"
+
+
+def _no_details(said: Callback, ids: Ids) -> None:
+    del said["CallbackMetadata"]
+
+
+def _text_code(said: Callback, ids: Ids) -> None:
+    said["ResultCode"] = str(said["ResultCode"])
+
+
+LIES: dict[str, Callable[[Callback, Ids], None]] = {
+    "other_amount": _other_amount,
+    "other_id": _other_id,
+    "masked_phone": _masked_phone,
+    "no_details": _no_details,
+    "text_code": _text_code,
+}
+
+
+def body_of(attempt: Attempt, says: str, ids: Ids, shape: str) -> bytes:
+    """The bytes to post. `says`: truth, garbled, a row of `LIES` or of `results.py`."""
+    result = RESULTS.get(says) or attempt.result
+    if result is None:
+        raise AssertionError("the truth is not known before the end")
+    made = callback(attempt, result, shape)
+    if says in LIES:
+        LIES[says](made["Body"]["stkCallback"], ids)
+    body = msgspec.json.encode(made)
+    return body[: len(body) // 2] if says == "garbled" else body
+
+
+class Poster:
+    """Posts callbacks, each once, and notes in the ledger how it went."""
+
+    def __init__(self, ids: Ids, chance: random.Random) -> None:
+        self._ids = ids
+        self._chance = chance
+        self._session: aiohttp.ClientSession | None = None
+        self._source: str | None = None
+
+    async def post(self, attempt: Attempt, says: str, copies: int, settings: Settings) -> None:
+        """Post `copies` of one callback at the same moment."""
+        shape: str = settings.metadata
+        if shape == "mixed":
+            shape = self._chance.choice(_SHAPES)
+        body = body_of(attempt, says, self._ids, shape)
+        session = await self._open_session(settings.callback_source)
+        await asyncio.gather(
+            *(self._post_one(session, attempt, body, settings) for _ in range(copies))
+        )
+
+    async def _post_one(
+        self, session: aiohttp.ClientSession, attempt: Attempt, body: bytes, settings: Settings
+    ) -> None:
+        delivery = Delivery(at=now(), body=body)
+        attempt.callbacks.append(delivery)
+        headers = {
+            "Content-Type": "application/json;charset=UTF-8",
+            "BusinessShortCode": attempt.push.business_short_code,
+            **settings.callback_headers,
+        }
+        timeout = aiohttp.ClientTimeout(total=settings.callback_timeout_s)
+        try:
+            async with session.post(
+                attempt.push.callback_url,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as answer:
+                await answer.read()
+                delivery.status = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            delivery.error = type(error).__name__
+
+    async def _open_session(self, source: str | None) -> aiohttp.ClientSession:
+        if self._session is not None and source != self._source:
+            await self.close()
+        if self._session is None:
+            self._source = source
+            address = (source, 0) if source else None
+            connector = aiohttp.TCPConnector(limit=500, local_addr=address)
+            self._session = aiohttp.ClientSession(connector=connector)
+        return self._session
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()

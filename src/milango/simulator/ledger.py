@@ -1,0 +1,182 @@
+"""The truth: who was asked for what, and whether the money moved. Callbacks may lie."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from milango.simulator.ids import Ids, now
+from milango.simulator.results import RESULTS, Result
+from milango.simulator.stories import Story
+
+State = Literal["open", "paid", "failed"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Push:
+    """An STK push that passed every check. Amount in whole KES; `phone` is PhoneNumber."""
+
+    consumer_key: str
+    business_short_code: str
+    party_b: str
+    transaction_type: str
+    phone: str
+    amount: int
+    account_reference: str
+    callback_url: str
+    business_name: str
+
+
+@dataclass(slots=True, repr=False)
+class Delivery:
+    """One callback as it was posted; `status` is None when nobody answered, `error` says why."""
+
+    at: datetime
+    body: bytes
+    status: int | None = None
+    error: str = ""
+
+    def view(self) -> dict[str, Any]:
+        return {
+            "at": self.at.isoformat(),
+            "status": self.status,
+            "error": self.error,
+            "body": _json_or_text(self.body),
+        }
+
+
+@dataclass(slots=True, repr=False)
+class Attempt:
+    """One accepted push, from prompt to end."""
+
+    checkout_request_id: str
+    merchant_request_id: str
+    push: Push
+    story: Story
+    created_at: datetime
+    prompt_until: float
+    """When the prompt leaves the handset, on the monotonic clock."""
+    state: State = "open"
+    result: Result | None = None
+    receipt: str = ""
+    ended_at: datetime | None = None
+    queries: int = 0
+    queries_after_end: int = 0
+    callbacks: list[Delivery] = field(default_factory=list)
+    answer: asyncio.Future[str] | None = None
+    """Set while a person is being waited for; takes a row name of `results.py`."""
+
+    def view(self) -> dict[str, Any]:
+        """This row of the ledger as the control API shows it."""
+        push = self.push
+        return {
+            "checkout_request_id": self.checkout_request_id,
+            "merchant_request_id": self.merchant_request_id,
+            "consumer_key": push.consumer_key,
+            "business_short_code": push.business_short_code,
+            "party_b": push.party_b,
+            "transaction_type": push.transaction_type,
+            "phone": push.phone,
+            "amount": push.amount,
+            "account_reference": push.account_reference,
+            "callback_url": push.callback_url,
+            "story": self.story.name,
+            "state": self.state,
+            "result_code": self.result.code if self.result else None,
+            "receipt": self.receipt or None,
+            "created_at": self.created_at.isoformat(),
+            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "callbacks": [delivery.view() for delivery in self.callbacks],
+        }
+
+
+class Ledger:
+    """All attempts, oldest first. `open` and `end` are the only writers of state."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._attempts: dict[str, Attempt] = {}
+        self._by_phone: dict[str, list[Attempt]] = {}
+        self._open: dict[str, Attempt] = {}
+        self._open_by_phone: Counter[str] = Counter()
+        self._paid_at: dict[tuple[str, str, int], float] = {}
+
+    def open(self, push: Push, story: Story, prompt_life: float) -> Attempt:
+        """Begin an attempt; `prompt_life` in real seconds."""
+        created = now()
+        attempt = Attempt(
+            checkout_request_id=self._ids.checkout_request_id(created, push.phone),
+            merchant_request_id=self._ids.request_id(),
+            push=push,
+            story=story,
+            created_at=created,
+            prompt_until=time.monotonic() + prompt_life,
+        )
+        self._attempts[attempt.checkout_request_id] = attempt
+        self._by_phone.setdefault(push.phone, []).append(attempt)
+        self._open[attempt.checkout_request_id] = attempt
+        self._open_by_phone[push.phone] += 1
+        return attempt
+
+    def end(self, attempt: Attempt, result: str) -> None:
+        """Write the truth, once. `result` is a row name of `results.py`."""
+        if attempt.state != "open":
+            raise AssertionError("an attempt ends once")
+        attempt.result = RESULTS[result]
+        attempt.ended_at = now()
+        attempt.state = "paid" if attempt.result.paid else "failed"
+        del self._open[attempt.checkout_request_id]
+        self._open_by_phone[attempt.push.phone] -= 1
+        if attempt.result.paid:
+            attempt.receipt = self._ids.receipt(attempt.ended_at)
+            self._paid_at[_sameness(attempt.push)] = time.monotonic()
+
+    def get(self, checkout_request_id: str) -> Attempt | None:
+        return self._attempts.get(checkout_request_id)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        return iter(self._attempts.values())
+
+    def of_phone(self, phone: str) -> list[Attempt]:
+        return self._by_phone.get(phone, [])
+
+    def open_attempts(self, phone: str = "") -> list[Attempt]:
+        """Attempts that have not ended, oldest first; of one phone if given."""
+        source = self.of_phone(phone) if phone else self._open.values()
+        return [attempt for attempt in source if attempt.state == "open"]
+
+    def has_open(self, phone: str) -> bool:
+        return bool(self._open_by_phone.get(phone))
+
+    def paid_within(self, push: Push, seconds: float) -> bool:
+        """Has this payer paid the same amount to the same short code so recently?"""
+        paid = self._paid_at.get(_sameness(push))
+        return paid is not None and time.monotonic() - paid < seconds
+
+    def counts(self) -> dict[str, int]:
+        states = [attempt.state for attempt in self._attempts.values()]
+        return {
+            "pushes": len(states),
+            "open": states.count("open"),
+            "paid": states.count("paid"),
+            "failed": states.count("failed"),
+            "callbacks": sum(len(attempt.callbacks) for attempt in self._attempts.values()),
+        }
+
+
+def _sameness(push: Push) -> tuple[str, str, int]:
+    return push.phone, push.business_short_code, push.amount
+
+
+def _json_or_text(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body.decode("utf-8", "replace")
