@@ -130,10 +130,8 @@ setting_changed.connect(_forget, dispatch_uid="milango.conf")
 
 
 def _default_callback_sources() -> tuple[Network, ...]:
-    try:
-        from milango.daraja.security import CALLBACK_SOURCES
-    except ImportError:  # FIXME: goes as soon as that module stands
-        return ()
+    from milango.daraja.security import CALLBACK_SOURCES  # the wire loads only when it is needed
+
     return _networks("CALLBACK_SOURCES", CALLBACK_SOURCES)
 
 

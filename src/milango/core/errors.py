@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class MilangoError(Exception):
     """Something went wrong."""
@@ -108,12 +110,12 @@ class Declined(MilangoError):
         *,
         field: str = "",
         retry_after: int | None = None,
-        extra: dict[str, object] | None = None,
+        extra: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.field = field
         self.retry_after = retry_after
         """Seconds to wait, where waiting helps."""
-        self.extra = extra or {}
+        self.extra = dict(extra or {})
         """More members for the problem document."""

@@ -67,7 +67,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def problem_of(error: MilangoError) -> Problem:
-    """The problem document for an error of ours."""
+    """The problem document for an error of ours; one that is not the caller's business shows
+    as `internal_error`, without its text."""
+    if error.code not in PROBLEMS and not isinstance(error, InvalidRequest):
+        return problem_of(Declined("internal_error", "Something broke on our side."))
     code = error.code if error.code in PROBLEMS else "invalid_request"
     status, title = PROBLEMS[code]
     document: dict[str, Any] = {
@@ -75,7 +78,7 @@ def problem_of(error: MilangoError) -> Problem:
         "title": title,
         "status": status,
         "code": code,
-        "detail": str(error),
+        "detail": _text(str(error)),
     }
     document |= _more(error)
     retry_after = getattr(error, "retry_after", None)
@@ -86,7 +89,7 @@ def problem_of(error: MilangoError) -> Problem:
 
 def _more(error: MilangoError) -> dict[str, Any]:
     field = getattr(error, "field", "")
-    more: dict[str, Any] = {"field": field} if field else {}
+    more: dict[str, Any] = {"field": _text(field)} if field else {}
     if isinstance(error, InvalidFields):
         more["errors"] = [_one(each) for each in error.errors]
     if isinstance(error, Declined):
@@ -95,4 +98,9 @@ def _more(error: MilangoError) -> dict[str, Any]:
 
 
 def _one(error: InvalidRequest) -> dict[str, str]:
-    return {"field": error.field, "code": error.code, "detail": str(error)}
+    return {"field": _text(error.field), "code": error.code, "detail": _text(str(error))}
+
+
+def _text(text: str) -> str:
+    """A field's name is echoed as it came, and may hold lone surrogates, which UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()

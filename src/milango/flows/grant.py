@@ -28,7 +28,7 @@ def sell_time(payment: Payment, at: datetime) -> AccessGrant | None:
         merchant_id=payment.merchant_id,
         customer_id=payment.customer_id,
         minutes=quote.minutes,
-        remainder=int(quote.remainder),
+        remainder=quote.remainder,
         starts_at=at,
         ends_at=at + timedelta(minutes=quote.minutes),
         livemode=payment.livemode,

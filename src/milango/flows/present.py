@@ -13,7 +13,8 @@ from milango.conf import conf
 from milango.core import signing
 from milango.core.payments import Status
 from milango.core.phones import mask
-from milango.core.results import Reason, messages_for
+from milango.core.results import WORDS as REASON_WORDS
+from milango.core.results import Reason
 from milango.models import Payment, PaymentEvent
 
 TICKET_LIFE: Final = timedelta(minutes=10)
@@ -115,14 +116,16 @@ def message_of(payment: Payment) -> dict[str, str]:
         return CONFIRMING
     status = Status(payment.status)
     if status is Status.FAILED:
-        english, swahili = messages_for(Reason(payment.reason), payment.result_code)
-        return {"en": english, "sw": swahili}
+        words = REASON_WORDS[Reason(payment.reason)]
+        return {"en": words.english, "sw": words.swahili}
     return WORDS[status]
 
 
 def may_retry(payment: Payment) -> bool:
     """Whether the payer may be prompted again without paying twice."""
-    return payment.status == Status.FAILED.value and not payment.confirming
+    if payment.status != Status.FAILED.value or payment.confirming:
+        return False
+    return REASON_WORDS[Reason(payment.reason)].may_retry
 
 
 def links(payment: Payment) -> dict[str, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from hmac import compare_digest
 from typing import Final
 from uuid import UUID
@@ -74,7 +75,7 @@ class Settled(msgspec.Struct, frozen=True):
 class Case:
     """One payment of the batch, locked, with what arrived for it."""
 
-    def __init__(self, payment: Payment, confirm_above: object) -> None:
+    def __init__(self, payment: Payment, confirm_above: Decimal) -> None:
         self.payment = payment
         self.arrivals: list[Evidence] = []
         self.before = policy.decode_standing(payment.standing)
@@ -87,7 +88,7 @@ class Case:
             prompt_until=payment.prompt_until,
             checkout_request_id=payment.checkout_request_id,
             live=payment.livemode,
-            confirm_above=confirm_above,  # type: ignore[arg-type] - a Decimal from the ORM
+            confirm_above=confirm_above,
         )
 
     @property
@@ -386,7 +387,8 @@ def _link_customers(cases: list[Case]) -> None:
 
 
 def _events(case: Case, at: datetime) -> list[PaymentEvent]:
-    payment, told = case.payment, []
+    payment = case.payment
+    told: list[tuple[str, dict[str, object]]] = []
     for item, verdict in zip(case.arrivals, case.verdicts, strict=True):
         if item.source is Source.PUSH and item.outcome in EVENT_OF_PUSH and ":" not in verdict:
             told.append((EVENT_OF_PUSH[item.outcome], {}))
@@ -561,8 +563,9 @@ def _keep_originals(
             repeats[(row.payment_id, row.body_sha256)] += 1
     InboundCallback.objects.bulk_create(rows.values(), ignore_conflicts=True)
     for (payment_id, body), count in (+repeats).items():
-        same = InboundCallback.objects.filter(payment_id=payment_id, body_sha256=body)
-        same.update(repeats=F("repeats") + count)
+        same = InboundCallback.objects.filter(body_sha256=body)
+        mine = same.filter(payment_id=payment_id) if payment_id else same.filter(payment=None)
+        mine.update(repeats=F("repeats") + count)
 
 
 def _original_row(item: Evidence, outcome: Settled, cases: dict[UUID, Case]) -> InboundCallback:

@@ -33,6 +33,10 @@ class TableTokenStore:
         """Keep a fresh token and let the claim go."""
         await _in_thread(lambda: _put(key, token))
 
+    async def release(self, key: str) -> None:
+        """Let the claim go without a token."""
+        await _in_thread(lambda: _release(key))
+
     async def drop(self, key: str, access_token: str) -> None:
         """Forget the token that Daraja refused, unless it was replaced meanwhile."""
         await _in_thread(lambda: _drop(key, access_token))
@@ -77,6 +81,10 @@ def _put(key: str, token: Token) -> None:
         expires_at=datetime.fromtimestamp(token.expires_at, UTC),
         claimed_until=None,
     ).save()
+
+
+def _release(key: str) -> None:
+    OAuthToken.objects.filter(pk=key).update(claimed_until=None)
 
 
 def _drop(key: str, access_token: str) -> None:

@@ -1,0 +1,46 @@
+"""Kenyan mobile numbers: one spelling inside (`254712345678`), none of them whole in a log."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import phonenumbers
+
+from .errors import InvalidPhone
+
+LONGEST: Final = 20
+WRITTEN: Final = re.compile(r"\+?[0-9(][0-9 ().-]*")
+MSISDN: Final = re.compile(r"254[17][0-9]{8}")
+"""What M-Pesa prompts: 2547… and 2541… (Daraja reference 1.3)."""
+
+HINT: Final = "Write it like 0712345678, 0110123456 or 254712345678."
+
+
+def normalise(raw: object) -> str:
+    """`254712345678` from any usual spelling. Raises InvalidPhone, saying what is expected."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        raw = str(raw)
+    if not isinstance(raw, str):
+        raise InvalidPhone(f"The phone number must be text. {HINT}")
+    text = raw.strip(" ")
+    if len(text) > LONGEST or not WRITTEN.fullmatch(text):
+        raise InvalidPhone(f"This is not a phone number. {HINT}")
+    return _kenyan_mobile(text)
+
+
+def _kenyan_mobile(text: str) -> str:
+    try:
+        number = phonenumbers.parse(text, "KE")
+    except phonenumbers.NumberParseException:
+        raise InvalidPhone(f"This is not a phone number. {HINT}") from None
+    msisdn = f"{number.country_code}{number.national_number}"
+    mobile = phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.MOBILE
+    if not mobile or not MSISDN.fullmatch(msisdn):
+        raise InvalidPhone(f"This is not a Kenyan mobile number. {HINT}")
+    return msisdn
+
+
+def mask(phone: str) -> str:
+    """A number as logs and pages may show it: `2547•••••678`."""
+    return f"{phone[:4]}•••••{phone[-3:]}" if len(phone) == 12 else "•••"

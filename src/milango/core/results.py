@@ -1,0 +1,225 @@
+"""M-Pesa's result codes: what happened, whether it is final, and what to tell the payer.
+
+Codes and meanings: Daraja reference 3.7. The published table is not claimed to be complete, so a
+code that is not here is never final.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class Reason(StrEnum):
+    """Why a payment failed, in our words."""
+
+    PAID = "paid"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    BELOW_MINIMUM = "below_minimum"
+    ABOVE_MAXIMUM = "above_maximum"
+    DAILY_LIMIT = "daily_limit"
+    RECEIVER_LIMIT = "receiver_limit"
+    DUPLICATE = "duplicate"
+    TOO_SOON = "too_soon"
+    NOT_PERMITTED = "not_permitted"
+    BUSY = "busy"
+    PHONE_BUSY = "phone_busy"
+    EXPIRED = "expired"
+    PROMPT_ERROR = "prompt_error"
+    CANCELLED = "cancelled"
+    UNREACHABLE = "unreachable"
+    WRONG_PIN = "wrong_pin"
+    ACCOUNT_BLOCKED = "account_blocked"
+    NOT_VALIDATED = "not_validated"
+    AUTHENTICATION = "authentication"
+    NOT_REGISTERED = "not_registered"
+    PIN_LOCKED = "pin_locked"
+    WRONG_NUMBER = "wrong_number"
+    PROCESSING = "processing"
+    REFUSED = "refused"
+    """Daraja refused the push before M-Pesa saw it."""
+    NOT_SENT = "not_sent"
+    """Milango never sent the prompt."""
+    UNKNOWN = "unknown"
+
+
+class Words(msgspec.Struct, frozen=True):
+    """What to tell the payer, and whether a new prompt makes sense."""
+
+    english: str
+    swahili: str
+    may_retry: bool = True
+
+
+WORDS: Final[dict[Reason, Words]] = {
+    Reason.PAID: Words("Paid. Thank you.", "Malipo yamepokelewa. Asante.", may_retry=False),
+    Reason.INSUFFICIENT_FUNDS: Words(
+        "There is not enough money in your M-Pesa.", "Salio lako la M-Pesa halitoshi."
+    ),
+    Reason.BELOW_MINIMUM: Words(
+        "The amount is below M-Pesa's minimum.",
+        "Kiasi ni chini ya kiwango cha chini cha M-Pesa.",
+        may_retry=False,
+    ),
+    Reason.ABOVE_MAXIMUM: Words(
+        "The amount is above M-Pesa's limit for one payment.",
+        "Kiasi kimezidi kikomo cha M-Pesa kwa malipo moja.",
+        may_retry=False,
+    ),
+    Reason.DAILY_LIMIT: Words(
+        "You have reached your M-Pesa limit for today.",
+        "Umefikia kikomo chako cha M-Pesa cha leo.",
+        may_retry=False,
+    ),
+    Reason.RECEIVER_LIMIT: Words(
+        "The business cannot receive this amount now.",
+        "Biashara haiwezi kupokea kiasi hiki kwa sasa.",
+        may_retry=False,
+    ),
+    Reason.DUPLICATE: Words(
+        "M-Pesa already has this request.", "M-Pesa tayari ina ombi hili.", may_retry=False
+    ),
+    Reason.TOO_SOON: Words(
+        "You paid the same amount just now. Wait two minutes before paying it again.",
+        "Umelipa kiasi hiki sasa hivi. Subiri dakika mbili kabla ya kulipa tena.",
+    ),
+    Reason.NOT_PERMITTED: Words(
+        "The business is not set up for this payment. Please tell them.",
+        "Biashara haijawekwa kupokea malipo haya. Tafadhali wajulishe.",
+        may_retry=False,
+    ),
+    Reason.BUSY: Words(
+        "M-Pesa is busy. Try again in a moment.", "M-Pesa ina shughuli nyingi. Jaribu tena punde."
+    ),
+    Reason.PHONE_BUSY: Words(
+        "Another M-Pesa request is open on your phone. Finish it, then try again.",
+        "Kuna ombi lingine la M-Pesa kwenye simu yako. Limalize, kisha ujaribu tena.",
+    ),
+    Reason.EXPIRED: Words("The request expired.", "Muda wa ombi umekwisha."),
+    Reason.PROMPT_ERROR: Words(
+        "The request could not be shown on your phone.",
+        "Ombi halikuweza kuonyeshwa kwenye simu yako.",
+    ),
+    Reason.CANCELLED: Words(
+        "You cancelled the request on your phone.", "Umeghairi ombi kwenye simu yako."
+    ),
+    Reason.UNREACHABLE: Words(
+        "Your phone could not be reached, or the request was not answered in time.",
+        "Simu yako haikupatikana, au ombi halikujibiwa kwa wakati.",
+    ),
+    Reason.WRONG_PIN: Words("The PIN was wrong.", "PIN si sahihi."),
+    Reason.ACCOUNT_BLOCKED: Words(
+        "Your M-Pesa account does not allow this payment.",
+        "Akaunti yako ya M-Pesa hairuhusu malipo haya.",
+        may_retry=False,
+    ),
+    Reason.NOT_VALIDATED: Words(
+        "The business refused the payment.", "Biashara imekataa malipo.", may_retry=False
+    ),
+    Reason.AUTHENTICATION: Words(
+        "M-Pesa could not check your PIN.", "M-Pesa haikuweza kuthibitisha PIN yako."
+    ),
+    Reason.NOT_REGISTERED: Words(
+        "This number is not registered with M-Pesa.",
+        "Nambari hii haijasajiliwa kwa M-Pesa.",
+        may_retry=False,
+    ),
+    Reason.PIN_LOCKED: Words(
+        "Your M-Pesa PIN is locked. Call Safaricom on 100.",
+        "PIN yako ya M-Pesa imefungwa. Piga simu Safaricom kwa 100.",
+        may_retry=False,
+    ),
+    Reason.WRONG_NUMBER: Words(
+        "The business's M-Pesa number is set up wrongly. Please tell them.",
+        "Nambari ya M-Pesa ya biashara haijawekwa sawa. Tafadhali wajulishe.",
+        may_retry=False,
+    ),
+    Reason.PROCESSING: Words(
+        "M-Pesa is still working on it.", "M-Pesa bado inashughulikia.", may_retry=False
+    ),
+    Reason.REFUSED: Words(
+        "The request could not be sent. Please tell the business.",
+        "Ombi halikuweza kutumwa. Tafadhali wajulishe biashara.",
+        may_retry=False,
+    ),
+    Reason.NOT_SENT: Words(
+        "The request was not sent. Please try again.", "Ombi halikutumwa. Tafadhali jaribu tena."
+    ),
+    Reason.UNKNOWN: Words(
+        "M-Pesa gave an answer that we do not know. Do not pay again before you have asked.",
+        "M-Pesa imetoa jibu tusilolijua. Usilipe tena kabla ya kuuliza.",
+        may_retry=False,
+    ),
+}
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One result code."""
+
+    code: str
+    reason: Reason
+    final: bool = True
+    """This attempt can no longer succeed (or has succeeded)."""
+    retry_after: int = 0
+    """Seconds to wait before a new prompt can work."""
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether the payer may be prompted again: with a new request, never a replay."""
+        return WORDS[self.reason].may_retry
+
+    @property
+    def english(self) -> str:
+        """What to tell the payer, in English."""
+        return WORDS[self.reason].english
+
+    @property
+    def swahili(self) -> str:
+        """What to tell the payer, in Swahili."""
+        return WORDS[self.reason].swahili
+
+
+RESULTS: Final[dict[str, Result]] = {
+    row.code: row
+    for row in (
+        Result("0", Reason.PAID),
+        Result("1", Reason.INSUFFICIENT_FUNDS),
+        Result("2", Reason.BELOW_MINIMUM),
+        Result("3", Reason.ABOVE_MAXIMUM),
+        Result("4", Reason.DAILY_LIMIT, retry_after=86_400),
+        Result("8", Reason.RECEIVER_LIMIT),
+        Result("15", Reason.DUPLICATE),
+        Result("17", Reason.TOO_SOON, retry_after=120),
+        Result("21", Reason.NOT_PERMITTED),
+        Result("26", Reason.BUSY, retry_after=30),
+        Result("1001", Reason.PHONE_BUSY, retry_after=120),
+        Result("1019", Reason.EXPIRED),
+        Result("1025", Reason.PROMPT_ERROR, retry_after=60),
+        Result("1031", Reason.CANCELLED),
+        Result("1032", Reason.CANCELLED),
+        Result("1036", Reason.UNREACHABLE),
+        Result("1037", Reason.UNREACHABLE),
+        Result("1101", Reason.PROMPT_ERROR),
+        Result("1102", Reason.PROMPT_ERROR),
+        Result("2001", Reason.WRONG_PIN),
+        Result("2006", Reason.ACCOUNT_BLOCKED),
+        Result("2007", Reason.NOT_VALIDATED),
+        Result("2008", Reason.AUTHENTICATION),
+        Result("2026", Reason.AUTHENTICATION),
+        Result("2028", Reason.NOT_PERMITTED),
+        Result("2029", Reason.NOT_PERMITTED),
+        Result("2040", Reason.NOT_REGISTERED),
+        Result("4999", Reason.PROCESSING, final=False),
+        Result("8006", Reason.PIN_LOCKED),
+        Result("9999", Reason.PROMPT_ERROR, retry_after=120),
+        Result("SFC_IC0003", Reason.WRONG_NUMBER),
+    )
+}
+
+
+def result(code: str) -> Result:
+    """The row of a code, white space around it ignored. An unknown code is never final."""
+    word = code.strip()
+    return RESULTS.get(word) or Result(word, Reason.UNKNOWN, final=False)

@@ -1,0 +1,115 @@
+"""Read payments: a status, one payment, its timeline, a page of them. Always one merchant's own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from uuid import UUID
+
+from django.utils import timezone
+
+from milango import sealing
+from milango.core import signing
+from milango.core.errors import Declined
+from milango.core.filters import PageRequest
+from milango.models import Payment, PaymentEvent
+from milango.models.ids import parse_public_id
+
+from .callers import Caller, authenticate
+from .present import UNKNOWN_STATUS, event_document, payment_document, status_document
+
+Reader = Caller | UUID
+"""Who reads: the bearer of a key, or of a ticket for the one payment named."""
+
+_OUR_ID: Final = re.compile("co_[0-9a-f]{32}")
+_DARAJAS_ID: Final = re.compile("[A-Za-z0-9_.-]{1,128}")
+
+COLUMNS: Final = {
+    "status": "status",
+    "phone_number": "phone",
+    "shortcode": "short_code",
+    "receipt_number": "receipt_number",
+    "order_id": "order_id",
+    "account_reference": "account_reference",
+    "service_type": "service_type",
+    "created_after": "created_at__gte",
+    "created_before": "created_at__lt",
+}
+
+
+def reader_of(authorization: str | None, origin: str | None, ticket: str | None) -> Reader:
+    """Who is reading: by key, or without a key by ticket. Raises Declined as `authenticate`."""
+    if authorization or not ticket:
+        return authenticate(authorization, origin)
+    payment_id = signing.open_read_token(ticket, timezone.now(), sealing.key_finder("read-token"))
+    if payment_id is None:
+        raise Declined("unauthenticated", "This ticket is not valid, or it has expired.")
+    return payment_id
+
+
+def status_of(reader: Reader, checkout_id: str) -> dict[str, Any]:
+    """The status that `checkout_id` names to this reader; an unknown id is Pending.
+
+    Both kinds of key and the payment's own ticket may use our checkout_id; Daraja's
+    CheckoutRequestID holds the payer's number and takes a secret key (A7).
+    """
+    if isinstance(reader, Caller):
+        reader.require("read")
+    payment = _by_name(reader, checkout_id)
+    return status_document(payment) if payment else UNKNOWN_STATUS
+
+
+def _by_name(reader: Reader, name: str) -> Payment | None:
+    if isinstance(reader, UUID):
+        return Payment.objects.filter(pk=reader, checkout_id=name).first()
+    own = Payment.objects.filter(merchant=reader.merchant)
+    if _OUR_ID.fullmatch(name):
+        return own.filter(checkout_id=name).first()
+    if reader.publishable or not _DARAJAS_ID.fullmatch(name):
+        return None
+    return own.filter(checkout_request_id=name).order_by("-pk").first()
+
+
+def payment_of(caller: Caller, public_id: str) -> dict[str, Any]:
+    """One payment, whole. Raises Declined `not_found` for any id that is not the caller's."""
+    _require_secret_reader(caller)
+    return payment_document(_own(caller, public_id), secret=True)
+
+
+def events_of(reader: Reader, public_id: str) -> dict[str, Any]:
+    """A payment's timeline, oldest first. Raises Declined `not_found` like `payment_of`."""
+    if isinstance(reader, Caller):
+        _require_secret_reader(reader)
+    payment = _own(reader, public_id)
+    events = PaymentEvent.objects.filter(payment=payment).order_by("seq")
+    return _list([event_document(event) for event in events])
+
+
+def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:
+    """One page of the caller's payments, newest first."""
+    _require_secret_reader(caller)
+    wanted = {COLUMNS[name]: value for name, value in page.where.items()}
+    rows = Payment.objects.filter(merchant=caller.merchant, **wanted).order_by("-pk")
+    if page.starting_after:
+        rows = rows.filter(pk__lt=page.starting_after)
+    found = list(rows[: page.limit + 1])
+    documents = [payment_document(payment, secret=True) for payment in found[: page.limit]]
+    return _list(documents, has_more=len(found) > page.limit)
+
+
+def _require_secret_reader(caller: Caller) -> None:
+    caller.require_secret()
+    caller.require("read")
+
+
+def _own(reader: Reader, public_id: str) -> Payment:
+    payment_id = parse_public_id(public_id, "pay")
+    mine = {"pk": reader} if isinstance(reader, UUID) else {"merchant": reader.merchant}
+    payment = payment_id and Payment.objects.filter(pk=payment_id).filter(**mine).first()
+    if not payment:
+        raise Declined("not_found", "There is no such payment.")
+    return payment
+
+
+def _list(documents: list[dict[str, Any]], *, has_more: bool = False) -> dict[str, Any]:
+    return {"object": "list", "data": documents, "has_more": has_more}
