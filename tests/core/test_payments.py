@@ -199,6 +199,11 @@ def test_a_failure_counts_for_what_its_source_is_worth(pieces, status: Status) -
     assert outcome(pieces) is status
 
 
+def test_without_real_money_any_peer_may_say_that_it_failed() -> None:
+    pieces = [accepted(), failing_callback(listed=False)]
+    assert outcome(pieces, asked(live=False)) is Status.FAILED
+
+
 # --- reversed, voided, and a person's word (A12) --------------------------------------------
 
 REVERSAL = said(Source.TRANSACTION_STATUS, Outcome.REVERSED)

@@ -248,9 +248,17 @@ def weigh(evidence: Evidence, asked: Asked, *, taken: bool = False) -> Standing:
     doubt = _disagreement(evidence, asked, taken=taken)
     if doubt:
         return Standing(doubts=frozenset({doubt}))
-    vouched = evidence.approved if evidence.source is Source.OPERATOR else evidence.listed
+    vouched = _is_vouched_for(evidence, asked)
     worth = POLICY.get((evidence.source, vouched, evidence.outcome), Worth(SILENCE))
     return _EFFECTS[worth.effect](evidence, asked, worth.authority)
+
+
+def _is_vouched_for(evidence: Evidence, asked: Asked) -> bool:
+    """Callbacks come from a listed peer; without real money every peer will do (A1)."""
+    if evidence.source is Source.OPERATOR:
+        return evidence.approved
+    posted = evidence.source in {Source.CALLBACK, Source.C2B}
+    return posted and (evidence.listed or not asked.live)
 
 
 def _disagreement(evidence: Evidence, asked: Asked, *, taken: bool) -> str:

@@ -20,7 +20,7 @@ HINT: Final = "Write it like 0712345678, 0110123456 or 254712345678."
 def normalise(raw: object) -> str:
     """`254712345678` from any usual spelling. Raises InvalidPhone, saying what is expected."""
     if isinstance(raw, int) and not isinstance(raw, bool):
-        raw = str(raw)
+        raw = str(raw) if 0 < raw < 10**LONGEST else ""  # Python refuses to print huge integers
     if not isinstance(raw, str):
         raise InvalidPhone(f"The phone number must be text. {HINT}")
     text = raw.strip(" ")

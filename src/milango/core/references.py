@@ -45,7 +45,8 @@ def _wire_text(raw: object, field: str, length: int) -> str:
 
 def short_code(raw: object) -> str:
     """A paybill, till or store number: 5 to 7 digits, kept as text (Daraja reference 1.3)."""
-    text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+    small = isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 10**7
+    text = str(raw) if small else raw
     if not isinstance(text, str) or not SHORT_CODE.fullmatch(text.strip(" ")):
         raise _wrong("shortcode", "must be 5 to 7 digits")
     return text.strip(" ")
@@ -75,8 +76,8 @@ def metadata(raw: object) -> dict[str, Any]:
     return kept
 
 
-def _name(name: str) -> str:
-    if not 0 < len(name) <= METADATA_KEY_LENGTH or not _is_storable(name):
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not _is_storable(name) or not 0 < len(name) <= METADATA_KEY_LENGTH or not _is_storable(name):
         raise _wrong("metadata", f"has a name that is empty or over {METADATA_KEY_LENGTH} long")
     return name
 

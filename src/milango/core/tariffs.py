@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from decimal import ROUND_FLOOR, Decimal
 from functools import lru_cache
 from math import gcd
@@ -17,8 +19,18 @@ Remainder = Literal["credit", "pro_rata", "ignore"]
 LONGEST: Final = 366 * 24 * 60
 """Minutes. No plan is longer than a year."""
 
+MOST_MINUTES: Final = 10 * LONGEST
+"""No quote is longer, whatever a tariff says: a grant's end must stay a date."""
 
-class Plan(msgspec.Struct, frozen=True):
+MOST_KES: Final = 250_000
+"""The largest M-Pesa payment (Daraja reference 19). What is above it is remainder."""
+
+MOST_PLANS: Final = 50
+
+WRITTEN: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """So many minutes for a price in whole KES."""
 
     price: int
@@ -28,12 +40,13 @@ class Plan(msgspec.Struct, frozen=True):
     """Plans of one group (same clock, speed, devices) may be combined in one purchase."""
 
 
-class Tariff(msgspec.Struct, frozen=True, kw_only=True):
+class Tariff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a merchant sells, and what becomes of money that fits no plan.
 
     Modes: `best_fit` buys the most minutes that the amount reaches, plans being reusable; `exact`
     sells a plan only at its price; `pro_rata` sells time at the rate of the best plan.
-    Remainder: `credit` keeps it for the payer, `pro_rata` turns it into minutes, `ignore` drops it.
+    Remainder: `credit` keeps it for the payer, `pro_rata` turns it into minutes, `ignore` drops it;
+    the quote names it in every case.
     """
 
     plans: tuple[Plan, ...]
@@ -42,7 +55,7 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
     minimum: int = 1
     """KES below which `pro_rata` sells nothing."""
     maximum_minutes: int = LONGEST
-    """The most minutes that one `pro_rata` purchase makes."""
+    """The most minutes that one `pro_rata` purchase makes; money beyond them is remainder."""
 
     @staticmethod
     def from_json(document: Any) -> Tariff:
@@ -63,12 +76,12 @@ def _check(tariff: Tariff) -> None:
     prices = [plan.price for plan in tariff.plans]
     wrong = {
         "it needs at least one plan": not prices,
-        "every price must be from 1 to 250000 KES": any(not 1 <= p <= 250_000 for p in prices),
+        "every price must be from 1 to 250000 KES": any(not 1 <= p <= MOST_KES for p in prices),
         f"every plan must have 1 to {LONGEST} minutes": any(
             not 1 <= plan.minutes <= LONGEST for plan in tariff.plans
         ),
         "two plans have the same price": len(set(prices)) != len(prices),
-        "it has more than 50 plans": len(prices) > 50,
+        f"it has more than {MOST_PLANS} plans": len(prices) > MOST_PLANS,
         "minimum and maximum_minutes must be positive": tariff.minimum < 1
         or tariff.maximum_minutes < 1,
     }
@@ -76,6 +89,8 @@ def _check(tariff: Tariff) -> None:
         if is_so:
             raise InvalidRequest(f"The tariff is wrong: {what}.", field="tariff")
 
+
+Amount = Decimal | int | str | float
 
 DEFAULT_TARIFF: Final = Tariff(plans=(Plan(50, 120),))
 """50 KES for 120 minutes."""
@@ -89,78 +104,124 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """What an amount buys: `spent` and `remainder` are KES and add up to the amount."""
+    """What an amount buys: `spent` and `remainder` add up to the amount, in whole KES."""
 
     minutes: int = 0
     """All of them, `remainder_minutes` included."""
     lines: tuple[Line, ...] = ()
+    """The whole packages. Minutes at a rate have no line."""
     spent: int = 0
     remainder: int = 0
+    """KES that bought no time."""
     remainder_minutes: int = 0
+    """Those that money short of a package bought, at a package's rate."""
 
 
-def calculate_access_time(amount: Decimal | int | str, tariff: Tariff = DEFAULT_TARIFF) -> int:
+def calculate_access_time(amount: Amount, tariff: Tariff = DEFAULT_TARIFF) -> int:
     """Minutes that an amount in KES buys: 50 → 120 by default.
 
-    Raises InvalidAmount for what is no amount, or a negative one. Cents buy nothing.
+    Raises InvalidAmount for what is no amount, a negative one, or a float with a fraction. Cents
+    (of a Decimal or a text) buy nothing.
     """
     return quote_access(amount, tariff).minutes
 
 
-def quote_access(amount: Decimal | int | str, tariff: Tariff = DEFAULT_TARIFF) -> Quote:
+def quote_access(amount: Amount, tariff: Tariff = DEFAULT_TARIFF) -> Quote:
     """What an amount buys, line by line. Raises InvalidAmount."""
     return _quote(_whole(amount), tariff)
 
 
-def missing_for_a_plan(amount: Decimal | int | str, tariff: Tariff = DEFAULT_TARIFF) -> int:
+def missing_for_a_plan(amount: Amount, tariff: Tariff = DEFAULT_TARIFF) -> int:
     """KES that are missing to the cheapest plan; 0 when the amount buys something."""
-    return max(0, _cheapest(tariff).price - _whole(amount))
+    return max(0, _cheapest(tariff.plans).price - _whole(amount))
 
 
-def _whole(amount: Decimal | int | str) -> int:
-    try:
-        value = Decimal(amount) if not isinstance(amount, bool) else Decimal("NaN")
-    except (ArithmeticError, TypeError, ValueError):
-        value = Decimal("NaN")
-    if not value.is_finite() or not 0 <= value < 10**12:
-        raise InvalidAmount("Minutes are sold for an amount of 0 KES or more.")
+def _whole(amount: object) -> int:
+    value = _number(amount)
+    if value is None or not value.is_finite() or not 0 <= value < 10**12:
+        raise InvalidAmount("Minutes are sold for an amount of 0 KES or more, such as 50.")
     return int(value.to_integral_value(ROUND_FLOOR))
+
+
+def _number(amount: object) -> Decimal | None:
+    if isinstance(amount, str):
+        return Decimal(amount) if WRITTEN.fullmatch(amount) else None
+    if isinstance(amount, float):
+        return Decimal(amount) if amount.is_integer() else None
+    if isinstance(amount, int | Decimal) and not isinstance(amount, bool):
+        return Decimal(amount)
+    return None
 
 
 @lru_cache(maxsize=4_096)
 def _quote(amount: int, tariff: Tariff) -> Quote:
-    if tariff.mode == "pro_rata":
-        return _quote_rate(amount, tariff)
-    lines = _exact(amount, tariff) if tariff.mode == "exact" else _best_fit(amount, tariff)
-    spent = sum(line.plan.price * line.count for line in lines)
-    minutes = sum(line.plan.minutes * line.count for line in lines)
-    return _with_remainder(amount, spent, minutes, lines, tariff)
+    usable = min(amount, MOST_KES)
+    quote = _QUOTES[tariff.mode](usable, tariff)
+    return msgspec.structs.replace(
+        quote,
+        minutes=min(quote.minutes, MOST_MINUTES),
+        remainder=quote.remainder + amount - usable,
+    )
 
 
 def _quote_rate(amount: int, tariff: Tariff) -> Quote:
-    """Minutes at the rate of the dearest plan that the amount reaches, rounded up."""
+    """Minutes at the rate of the best plan that the amount reaches, rounded up.
+
+    Below the cheapest plan it is that one's rate, down to the tariff's minimum.
+    """
     if amount < tariff.minimum:
         return Quote(remainder=amount)
-    reached = [plan for plan in tariff.plans if plan.price <= amount]
-    plan = max(reached, key=_rate, default=_cheapest(tariff))
-    minutes = min(-(-amount * plan.minutes // plan.price), tariff.maximum_minutes)
-    return Quote(minutes=minutes, spent=amount)
+    plan = max(_reached(amount, tariff), key=_rate, default=_cheapest(tariff.plans))
+    minutes = _at_rate(amount, plan)
+    if minutes <= tariff.maximum_minutes:
+        return Quote(minutes=minutes, spent=amount)
+    # The least amount that makes the maximum; one shilling less would round up to a minute less.
+    spent = (tariff.maximum_minutes - 1) * plan.price // plan.minutes + 1
+    return Quote(minutes=tariff.maximum_minutes, spent=spent, remainder=amount - spent)
 
 
-def _with_remainder(
-    amount: int, spent: int, minutes: int, lines: tuple[Line, ...], tariff: Tariff
-) -> Quote:
-    """Apply the remainder rule; below the cheapest plan there is nothing to add to."""
+def _quote_exact(amount: int, tariff: Tariff) -> Quote:
+    """The plan with this very price. Other amounts are remainder altogether."""
+    for plan in tariff.plans:
+        if plan.price == amount:
+            return Quote(minutes=plan.minutes, lines=(Line(plan, 1),), spent=amount)
+    if tariff.remainder == "pro_rata" and _reached(amount, tariff):
+        quote = _quote_rate(amount, tariff)
+        return msgspec.structs.replace(quote, remainder_minutes=quote.minutes)
+    return Quote(remainder=amount)
+
+
+def _quote_packages(amount: int, tariff: Tariff) -> Quote:
+    """Packages, and the remainder rule for what is left over."""
+    lines = _best_fit(amount, tariff)
+    spent = sum(line.plan.price * line.count for line in lines)
+    minutes = sum(line.plan.minutes * line.count for line in lines)
     left = amount - spent
-    if lines and tariff.remainder == "pro_rata":
-        plan = _cheapest(tariff)
-        more = -(-left * plan.minutes // plan.price)
-        return Quote(minutes=minutes + more, lines=lines, spent=amount, remainder_minutes=more)
-    return Quote(minutes=minutes, lines=lines, spent=spent, remainder=left)
+    if not lines or tariff.remainder != "pro_rata":
+        return Quote(minutes=minutes, lines=lines, spent=spent, remainder=left)
+    group = lines[0].plan.group
+    more = _at_rate(left, _cheapest(plan for plan in tariff.plans if plan.group == group))
+    return Quote(minutes=minutes + more, lines=lines, spent=amount, remainder_minutes=more)
 
 
-def _cheapest(tariff: Tariff) -> Plan:
-    return min(tariff.plans, key=lambda plan: plan.price)
+_QUOTES: Final[dict[Mode, Callable[[int, Tariff], Quote]]] = {
+    "best_fit": _quote_packages,
+    "exact": _quote_exact,
+    "pro_rata": _quote_rate,
+}
+
+
+def _reached(amount: int, tariff: Tariff) -> list[Plan]:
+    return [plan for plan in tariff.plans if plan.price <= amount]
+
+
+def _at_rate(amount: int, plan: Plan) -> int:
+    """Minutes for an amount at a plan's rate, rounded up."""
+    return -(-amount * plan.minutes // plan.price)
+
+
+def _cheapest(plans: Iterable[Plan]) -> Plan:
+    return min(plans, key=lambda plan: plan.price)
 
 
 def _rate(plan: Plan) -> tuple[float, int]:
@@ -168,16 +229,12 @@ def _rate(plan: Plan) -> tuple[float, int]:
     return (plan.minutes / plan.price, plan.price)
 
 
-def _exact(amount: int, tariff: Tariff) -> tuple[Line, ...]:
-    return tuple(Line(plan, 1) for plan in tariff.plans if plan.price == amount)
-
-
 def _best_fit(amount: int, tariff: Tariff) -> tuple[Line, ...]:
     """The most minutes; among equals the fewest packages, then the least money.
 
     Plans of different groups cannot be combined: then it is the largest single plan.
     """
-    reached = [plan for plan in tariff.plans if plan.price <= amount]
+    reached = _reached(amount, tariff)
     if not reached:
         return ()
     if len({plan.group for plan in tariff.plans}) > 1:
@@ -201,26 +258,32 @@ def _combine(amount: int, plans: list[Plan]) -> tuple[Line, ...]:
 
 
 def _fill(amount: int, plans: list[Plan]) -> dict[Plan, int]:
-    """Integer dynamic programme over multiples of the prices' common divisor."""
+    """Integer dynamic programme over multiples of the prices' common divisor.
+
+    Minutes, packages and money are weighed as one integer, because comparing integers is much
+    faster than comparing tuples, and a merchant may choose awkward prices.
+    """
     unit = gcd(*(plan.price for plan in plans))
-    size = amount // unit
-    best: list[tuple[int, int]] = [(0, 0)] * (size + 1)
-    taken: list[Plan | None] = [None] * (size + 1)
-    for money in range(1, size + 1):
-        best[money], taken[money] = best[money - 1], None
-        for plan in plans:
-            before = money - plan.price // unit
-            if before >= 0:
-                candidate = (best[before][0] + plan.minutes, best[before][1] - 1)
-                if candidate > best[money]:
-                    best[money], taken[money] = candidate, plan
+    items = [(plan.price // unit, _weight(plan), plan) for plan in plans]
+    best = [0] * (amount // unit + 1)
+    for price, weight, _ in items:
+        for money in range(price, len(best)):
+            weighed = best[money - price] + weight
+            if weighed > best[money]:
+                best[money] = weighed
     counts: dict[Plan, int] = {}
-    money = size
-    while money > 0:
-        plan_taken = taken[money]
-        if plan_taken is None:
-            money -= 1
-            continue
-        counts[plan_taken] = counts.get(plan_taken, 0) + 1
-        money -= plan_taken.price // unit
+    money = len(best) - 1
+    while best[money]:
+        price, plan = next(
+            (price, plan)
+            for price, weight, plan in items
+            if price <= money and best[money - price] + weight == best[money]
+        )
+        counts[plan] = counts.get(plan, 0) + 1
+        money -= price
     return counts
+
+
+def _weight(plan: Plan) -> int:
+    """More minutes, then fewer packages, then less money. Sums of either stay below 2**20."""
+    return (plan.minutes << 40) - (1 << 20) - plan.price

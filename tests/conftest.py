@@ -1,0 +1,127 @@
+"""What every test can count on: its database, a browser, and that a skip is never silent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+import pytest
+
+from tests import databases
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+# A deadline for one example measures the machine, not the code.
+hypothesis.settings.register_profile("milango", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("milango")
+
+STRICT = os.environ.get("MILANGO_TEST_STRICT") == "1"
+_SKIPS_ARE_ERRORS = "MILANGO_TEST_STRICT=1 allows no skip, and this was skipped: "
+
+_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+_NO_BROWSER = "browser tests need, installed by root: apt-get install chromium libatomic1"
+_CHROMIUM_FLAGS = [
+    "--no-sandbox",  # Chromium's own sandbox refuses to start for root; the pages are ours
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+_DATABASE_FIXTURES = {
+    "db",
+    "transactional_db",
+    "django_db_reset_sequences",
+    "django_db_serialized_rollback",
+    "django_db_setup",
+    "live_server",
+}
+
+
+def _meets_the_database(item: pytest.Item) -> bool:
+    from django.test import TransactionTestCase
+
+    cls = getattr(item, "cls", None)
+    return (
+        item.get_closest_marker("django_db") is not None
+        or not _DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        or (cls is not None and issubclass(cls, TransactionTestCase))
+    )
+
+
+def _belongs_to_this_run(item: pytest.Item) -> bool:
+    if not databases.is_postgres():
+        return item.get_closest_marker("postgres") is None
+    return _meets_the_database(item) and item.get_closest_marker("browser") is None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves to each run its own: what meets no database need not meet PostgreSQL either."""
+    others = [item for item in items if not _belongs_to_this_run(item)]
+    items[:] = [item for item in items if _belongs_to_this_run(item)]
+    config.hook.pytest_deselected(items=others)
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if STRICT and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.longrepr = f"{_SKIPS_ARE_ERRORS}{reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Makes a skipped test a failure where every test must run."""
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    """The same for a file that skips itself while it is imported."""
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+@cache
+def _chromium() -> str:
+    """The path of a Chromium that playwright can drive here, or an empty text."""
+    names = (os.environ.get("MILANGO_CHROMIUM", ""), *_CHROMIUMS)
+    found = next((path for name in names if name and (path := shutil.which(name))), "")
+    driver = [sys.executable, "-m", "playwright", "--version"]
+    return found if found and not subprocess.run(driver, capture_output=True).returncode else ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips the tests that are marked `browser` where there is none."""
+    if item.get_closest_marker("browser") and not _chromium():
+        pytest.skip(_NO_BROWSER)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium that playwright can drive; skips where there is none."""
+    return _chromium() or pytest.skip(_NO_BROWSER)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A real browser without a window. Mark its tests with `browser`; screenshots go to build/."""
+    from playwright.sync_api import sync_playwright
+
+    # Playwright keeps an event loop running under the tests' feet. So it lives no longer than its
+    # module, where async tests would find the place taken, and Django is told that we know.
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=chromium, args=_CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

@@ -1,0 +1,9 @@
+"""The addresses of the host project that the tests run in."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("milango.urls")),
+]
