@@ -1,0 +1,210 @@
+"""`milango serve` and its settings: what they take, what they refuse, what they never log."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from milango import sealing
+from milango.server.environment import Environment, database
+from tests.demos import MILANGO, free_ports, plain_environment
+
+GOOD = {
+    "MILANGO_PUBLIC_URL": "https://pay.example.test/",
+    "MILANGO_KEYS": sealing.generate_key("01"),
+    "MILANGO_SECRET_KEY": "s" * 40,
+    "DATABASE_URL": "postgres://duka:p%40ss@db.example.test:5433/pay?sslmode=require",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_postgresql_keeps_its_connections(environment: pytest.MonkeyPatch) -> None:
+    given = Environment().database
+    assert (given["HOST"], given["PORT"], given["NAME"]) == ("db.example.test", "5433", "pay")
+    assert (given["USER"], given["PASSWORD"]) == ("duka", "p@ss")
+    assert given["OPTIONS"]["sslmode"] == "require"
+    assert given["OPTIONS"]["pool"]["max_size"] == 16
+
+
+def test_sqlite_survives_a_power_cut_and_queues_its_writers() -> None:
+    given = database("sqlite:////var/lib/milango/db.sqlite3")
+    assert given["NAME"] == "/var/lib/milango/db.sqlite3"
+    assert given["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert "synchronous=FULL" in given["OPTIONS"]["init_command"]
+
+
+@pytest.mark.parametrize("url", ["mysql://a/b", "postgres://host", "sqlite://", "db.sqlite3", ""])
+def test_other_databases_are_refused_without_repeating_the_address(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        database(url)
+    assert "DATABASE_URL" in str(refused.value)
+    assert not url or url not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_each_required_name_is_asked_for(environment: pytest.MonkeyPatch, name: str) -> None:
+    environment.delenv(name)
+    with pytest.raises(ImproperlyConfigured, match=name):
+        Environment()
+
+
+@pytest.mark.parametrize("url", ["http://pay.example.test", "pay.example.test", "ftp://x"])
+def test_a_public_address_without_tls_is_refused(environment: pytest.MonkeyPatch, url: str) -> None:
+    environment.setenv("MILANGO_PUBLIC_URL", url)
+    with pytest.raises(ImproperlyConfigured, match="https"):
+        _ = Environment().public_url
+
+
+def test_a_secret_may_stand_in_a_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keys = f"{sealing.generate_key('02')}\n{sealing.generate_key('01')}\n"
+    (tmp_path / "keys").write_text(keys)
+    environment.delenv("MILANGO_KEYS")
+    environment.setenv("MILANGO_KEYS_FILE", str(tmp_path / "keys"))
+    assert Environment().milango["KEYS"] == keys.split()
+
+
+def test_the_simulator_is_off(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MILANGO_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7")
+    said = Environment().milango
+    assert said["SIMULATOR"] is False
+    assert said["TRUSTED_PROXIES"] == ["10.0.0.0/8", "192.0.2.7"]
+    assert said["PUBLIC_URL"] == "https://pay.example.test"
+
+
+def test_more_callback_sources_are_added_to_safaricoms(environment: pytest.MonkeyPatch) -> None:
+    from milango.daraja.security import CALLBACK_SOURCES
+
+    environment.setenv("MILANGO_CALLBACK_SOURCES", "192.0.2.0/24")
+    assert Environment().milango["CALLBACK_SOURCES"] == [*CALLBACK_SOURCES, "192.0.2.0/24"]
+
+
+class Served:
+    """A real `milango serve` on SQLite."""
+
+    def __init__(self, folder: Path) -> None:
+        (self.port,) = free_ports(1)
+        self.environment = plain_environment(
+            **GOOD | {"DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}"}
+        )
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [MILANGO, *words], capture_output=True, text=True, env=self.environment
+        )
+
+    def start(self, *words: str) -> None:
+        self.process = subprocess.Popen(
+            [MILANGO, "serve", "--port", str(self.port), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        for _ in range(300):
+            if self.status("/healthz") == 200:
+                return
+            time.sleep(0.1)
+        raise AssertionError("it does not answer")
+
+    def status(self, path: str, data: bytes | None = None, **headers: str) -> int:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            request = urllib.request.Request(url, data, headers)
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def stop(self) -> tuple[int, str]:
+        self.process.send_signal(signal.SIGTERM)
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out + err
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    server = Served(tmp_path)
+    yield server
+    if hasattr(server, "process"):
+        server.process.kill()
+        server.process.wait()
+
+
+def test_it_refuses_tables_that_are_not_up_to_date(served: Served) -> None:
+    refused = served.run("serve", "--port", str(served.port))
+    assert refused.returncode == 1
+    assert "milango migrate" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_it_refuses_a_public_address_without_tls(served: Served) -> None:
+    served.environment["MILANGO_PUBLIC_URL"] = "http://pay.example.test"
+    refused = served.run("serve", "--port", str(served.port))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: MILANGO_PUBLIC_URL must begin with https://")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [[], ["--workers", "2"]], ids=["one process", "two processes"])
+def test_no_address_of_a_request_is_ever_logged(served: Served, words: list[str]) -> None:
+    assert served.run("migrate").returncode == 0
+    served.start(*words)
+    token = "0123456789abcdef" * 6
+    with_number = "ws_CO_24112026254708374149"
+    for path in (
+        f"/callbacks/stk/{token}",
+        f"/callbacks/stk/{token}/more",
+        f"/callbacks/nowhere/{token}",
+        f"/api/v1/payments/status/{with_number}",
+        f"/api/v1/payments/{with_number}/events?ticket={token}",
+        f"/{token}?{with_number}",
+        f"/admin/{with_number}",
+    ):
+        for data in (None, b"{}", b"\xff" * 70_000):
+            assert served.status(path, data) < 500
+        served.status(path, None, Host="evil.example")
+    code, said = served.stop()
+    assert code in {0, -signal.SIGTERM}
+    assert token not in said
+    assert with_number not in said
+    assert "254708374149" not in said
+
+
+@pytest.mark.slow
+def test_the_settings_pass_djangos_own_checks_for_deployment(served: Served) -> None:
+    command = [sys.executable, "-m", "django", "check", "--deploy", "--fail-level", "ERROR"]
+    environment = served.environment | {"DJANGO_SETTINGS_MODULE": "milango.server.settings"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_wsgi_server_can_serve_it_too(served: Served) -> None:
+    code = (
+        "from milango.server.wsgi import application\n"
+        "from wsgiref.util import setup_testing_defaults\n"
+        "environ = {'PATH_INFO': '/healthz', 'HTTP_HOST': '127.0.0.1'}\n"
+        "setup_testing_defaults(environ)\n"
+        "application(environ, lambda status, headers: print(status))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=served.environment
+    )
+    assert done.stdout.startswith("200"), done.stderr
