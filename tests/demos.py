@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,10 @@ class Demo:
         self.ports = ports or free_ports(2)
         port, simulator_port = (str(each) for each in self.ports)
         self.process = subprocess.Popen(
-            [MILANGO, "demo", "--json", "--port", port, "--simulator-port", simulator_port]
-            + ["--data", str(folder), *arguments],
+            [
+                *[str(MILANGO), "demo", "--json", "--port", port],
+                *["--simulator-port", simulator_port, "--data", str(folder), *arguments],
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -84,5 +87,17 @@ def call(method: str, url: str, body: Any = None, headers: dict[str, str] | None
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json", **(headers or {})},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read() or "null")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or "null")
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Refused(error.code, error.read().decode("utf-8", "replace")) from None
+
+
+class Refused(Exception):
+    """The answer was an error."""
+
+    def __init__(self, code: int, body: str) -> None:
+        super().__init__(f"{code} {body[:500]}")
+        self.code = code

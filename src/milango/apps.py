@@ -11,5 +11,8 @@ class MilangoConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and keep tokens and phone numbers out of path logs."""
         from . import checks  # noqa: F401 - importing registers them
+        from .api import redaction
+
+        redaction.install()

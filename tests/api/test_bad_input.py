@@ -206,12 +206,12 @@ class Endless(io.RawIOBase):
 @pytest.mark.parametrize("announced", ["10000000", "20000"])
 def test_a_10_mb_body_is_not_read(announced: str, api: Api, daraja: Daraja):
     body = Endless(10_000_000)
-    answer = api.client.generic(
-        "POST",
-        "/api/v1/stk-push",
-        headers=api.headers,
-        **{"wsgi.input": body, "CONTENT_LENGTH": announced, "CONTENT_TYPE": "application/json"},
-    )
+    environ: dict[str, Any] = {
+        "wsgi.input": body,
+        "CONTENT_LENGTH": announced,
+        "CONTENT_TYPE": "application/json",
+    }
+    answer = api.client.generic("POST", "/api/v1/stk-push", headers=api.headers, **environ)
     problem(answer, 413, "body_too_large")
     assert body.taken == 0
     nothing_happened(daraja)

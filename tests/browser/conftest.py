@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -50,22 +51,14 @@ def pocket(browser: Browser, demo: Demo) -> Iterator[Page]:
     context.close()
 
 
-class no_complaints:  # noqa: N801 - reads as a word in a `with`
+@contextmanager
+def no_complaints(page: Page) -> Iterator[None]:
     """Fails when the page's scripts threw, or when the browser refused something on it."""
-
-    def __init__(self, page: Page) -> None:
-        self.heard: list[str] = []
-        page.on("pageerror", lambda error: self.heard.append(str(error)))
-        page.on(
-            "console", lambda line: self.heard.append(line.text) if line.type == "error" else None
-        )
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, *rest: object) -> None:
-        if kind is None:
-            assert self.heard == []
+    heard: list[str] = []
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("console", lambda said: heard.append(said.text) if said.type == "error" else None)
+    yield
+    assert heard == []
 
 
 def picture(page: Page, name: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from milango.core.errors import Declined
 from milango.flows import callers
 from milango.models import ApiKey, AuditEntry, Merchant, MerchantOrigin, MpesaCredential
 from tests.cli.conftest import Milango
@@ -143,7 +144,7 @@ def test_options_that_do_not_fit_are_refused(milango: Milango, words: list[str])
 def test_a_revoked_key_is_useless(milango: Milango, by: str) -> None:
     key, plain = make_key(make_merchant("Duka"))
     assert milango("keys", "revoke", getattr(key, by)).exit_code == 0
-    with pytest.raises(callers.Declined):
+    with pytest.raises(Declined):
         callers.authenticate(f"Bearer {plain}", None)
     assert "revoked" in milango("keys", "list").output
 

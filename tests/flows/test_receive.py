@@ -66,7 +66,7 @@ def test_a_callback_from_safaricom_settles_the_payment(credential) -> None:
     assert settled is not None
     assert (settled.verdict, payment.status) == ("settled", "Success")
     kept = InboundCallback.objects.get()
-    assert (bytes(kept.body), kept.verdict, kept.peer) == (body(payment), "settled", LISTED)
+    assert (bytes(kept.body or b""), kept.verdict, kept.peer) == (body(payment), "settled", LISTED)
 
 
 @pytest.mark.django_db
@@ -133,7 +133,7 @@ def test_unreadable_bytes_are_kept_for_a_person(credential, garbage: bytes) -> N
     settled = receive_stk(token, garbage, {}, LISTED)
     assert settled is not None
     assert settled.verdict.startswith("doubt:")
-    assert bytes(InboundCallback.objects.get().body) == garbage
+    assert bytes(InboundCallback.objects.get().body or b"") == garbage
     doubt = Doubt.objects.get()
     assert (doubt.payment, doubt.amount) == (payment, payment.amount)
 

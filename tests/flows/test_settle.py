@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from milango.core.payments import Outcome, Source
+from milango.core.payments import Evidence, Outcome, Source
 from milango.flows.settle import settle_many
 from milango.models import (
     AccessGrant,
     Customer,
     Doubt,
     InboundCallback,
+    Merchant,
     Payment,
     PaymentEvent,
     Receipt,
@@ -120,7 +123,7 @@ def test_evidence_that_disagrees_is_kept_for_a_person_and_credits_nothing(
     assert (payment.status, payment.receipt_number) == ("Pending", "")
     row = Doubt.objects.get()
     assert (row.kind, row.amount, row.owner, row.resolved_at) == (doubt, 50, "merchant", None)
-    assert bytes(InboundCallback.objects.get().body) == b"x"
+    assert bytes(InboundCallback.objects.get().body or b"") == b"x"
     assert not Receipt.objects.exists()
 
 
@@ -246,6 +249,21 @@ def test_a_merchants_own_tariff_decides_the_minutes(pay, merchant) -> None:
     assert payment.access_duration_minutes == 7
 
 
+def test_an_unreadable_tariff_never_stops_the_money(pay, merchant) -> None:
+    Merchant.objects.update(tariff={"plans": "none"})
+    payment = pay(service_type="captive_portal")
+    settle_many([accepted(payment), paid(payment)])
+    payment.refresh_from_db()
+    assert (payment.status, payment.access_duration_minutes) == ("Success", None)
+    assert Doubt.objects.get().kind == "tariff_unreadable"
+
+
+def test_an_unreadable_tariff_cannot_be_saved(merchant) -> None:
+    merchant.tariff = {"plans": "none"}
+    with pytest.raises(ValidationError, match="tariff"):
+        merchant.save()
+
+
 @pytest.mark.parametrize("environment", ["sandbox", "simulator"])
 def test_without_real_money_a_claim_suffices_and_no_live_grant_is_made(
     merchant, environment
@@ -342,7 +360,7 @@ def test_the_events_of_a_payment_are_numbered_without_gaps(pay) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-KINDS = {
+KINDS: dict[str, Callable[[Payment], Evidence]] = {
     "accepted": accepted,
     "paid": paid,
     "paid_unlisted": lambda p: paid(p, listed=False),

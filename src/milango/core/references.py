@@ -77,8 +77,10 @@ def metadata(raw: object) -> dict[str, Any]:
 
 
 def _name(name: object) -> str:
-    if not isinstance(name, str) or not _is_storable(name) or not 0 < len(name) <= METADATA_KEY_LENGTH or not _is_storable(name):
-        raise _wrong("metadata", f"has a name that is empty or over {METADATA_KEY_LENGTH} long")
+    if not isinstance(name, str) or not name or not _is_storable(name):
+        raise _wrong("metadata", "has a name that is empty, no text, or has NUL")
+    if len(name) > METADATA_KEY_LENGTH:
+        raise _wrong("metadata", f"has a name over {METADATA_KEY_LENGTH} long")
     return name
 
 

@@ -56,70 +56,81 @@ class Words(msgspec.Struct, frozen=True):
 WORDS: Final[dict[Reason, Words]] = {
     Reason.PAID: Words("Paid. Thank you.", "Malipo yamepokelewa. Asante.", may_retry=False),
     Reason.INSUFFICIENT_FUNDS: Words(
-        "There is not enough money in your M-Pesa.", "Salio lako la M-Pesa halitoshi."
+        "There is not enough money in your M-Pesa. Top up, then try again.",
+        "Salio lako la M-Pesa halitoshi. Ongeza salio, kisha ujaribu tena.",
     ),
     Reason.BELOW_MINIMUM: Words(
         "The amount is below M-Pesa's minimum.",
-        "Kiasi ni chini ya kiwango cha chini cha M-Pesa.",
+        "Kiasi hiki ni kidogo kuliko kiwango cha chini cha M-Pesa.",
         may_retry=False,
     ),
     Reason.ABOVE_MAXIMUM: Words(
         "The amount is above M-Pesa's limit for one payment.",
-        "Kiasi kimezidi kikomo cha M-Pesa kwa malipo moja.",
+        "Kiasi hiki kimezidi kikomo cha M-Pesa kwa muamala mmoja.",
         may_retry=False,
     ),
     Reason.DAILY_LIMIT: Words(
-        "You have reached your M-Pesa limit for today.",
-        "Umefikia kikomo chako cha M-Pesa cha leo.",
-        may_retry=False,
+        "This payment would go over your M-Pesa limit for today. Try again tomorrow.",
+        "Malipo haya yatapita kikomo chako cha M-Pesa cha leo. Jaribu tena kesho.",
     ),
     Reason.RECEIVER_LIMIT: Words(
-        "The business cannot receive this amount now.",
-        "Biashara haiwezi kupokea kiasi hiki kwa sasa.",
+        "The business cannot receive this amount now. Please tell them.",
+        "Biashara hii haiwezi kupokea kiasi hiki kwa sasa. Tafadhali wajulishe.",
         may_retry=False,
     ),
     Reason.DUPLICATE: Words(
         "M-Pesa already has this request.", "M-Pesa tayari ina ombi hili.", may_retry=False
     ),
     Reason.TOO_SOON: Words(
-        "You paid the same amount just now. Wait two minutes before paying it again.",
-        "Umelipa kiasi hiki sasa hivi. Subiri dakika mbili kabla ya kulipa tena.",
+        "M-Pesa does not take the same amount from you twice within two minutes. "
+        "Wait two minutes, then try again.",
+        "M-Pesa haipokei kiasi kilekile kutoka kwako mara mbili ndani ya dakika mbili. "
+        "Subiri dakika mbili, kisha ujaribu tena.",
     ),
     Reason.NOT_PERMITTED: Words(
         "The business is not set up for this payment. Please tell them.",
-        "Biashara haijawekwa kupokea malipo haya. Tafadhali wajulishe.",
+        "Biashara hii haijawezeshwa kupokea malipo haya. Tafadhali wajulishe.",
         may_retry=False,
     ),
     Reason.BUSY: Words(
-        "M-Pesa is busy. Try again in a moment.", "M-Pesa ina shughuli nyingi. Jaribu tena punde."
+        "M-Pesa is busy. Try again in a moment.",
+        "M-Pesa ina shughuli nyingi. Jaribu tena baada ya muda mfupi.",
     ),
     Reason.PHONE_BUSY: Words(
         "Another M-Pesa request is open on your phone. Finish it, then try again.",
-        "Kuna ombi lingine la M-Pesa kwenye simu yako. Limalize, kisha ujaribu tena.",
+        "Kuna ombi lingine la M-Pesa kwenye simu yako. Likamilishe, kisha ujaribu tena.",
     ),
-    Reason.EXPIRED: Words("The request expired.", "Muda wa ombi umekwisha."),
+    Reason.EXPIRED: Words(
+        "The M-Pesa request expired before you answered it.",
+        "Muda wa ombi la M-Pesa uliisha kabla hujalijibu.",
+    ),
     Reason.PROMPT_ERROR: Words(
-        "The request could not be shown on your phone.",
-        "Ombi halikuweza kuonyeshwa kwenye simu yako.",
+        "The M-Pesa request could not be shown on your phone.",
+        "Ombi la M-Pesa halikuweza kuonyeshwa kwenye simu yako.",
     ),
     Reason.CANCELLED: Words(
-        "You cancelled the request on your phone.", "Umeghairi ombi kwenye simu yako."
+        "You cancelled the M-Pesa request on your phone.",
+        "Umeghairi ombi la M-Pesa kwenye simu yako.",
     ),
     Reason.UNREACHABLE: Words(
         "Your phone could not be reached, or the request was not answered in time.",
         "Simu yako haikupatikana, au ombi halikujibiwa kwa wakati.",
     ),
-    Reason.WRONG_PIN: Words("The PIN was wrong.", "PIN si sahihi."),
+    Reason.WRONG_PIN: Words(
+        "The M-Pesa PIN you entered was wrong.", "PIN ya M-Pesa uliyoweka si sahihi."
+    ),
     Reason.ACCOUNT_BLOCKED: Words(
-        "Your M-Pesa account does not allow this payment.",
-        "Akaunti yako ya M-Pesa hairuhusu malipo haya.",
+        "Your M-Pesa account does not allow this payment. Contact Safaricom customer care.",
+        "Akaunti yako ya M-Pesa hairuhusu malipo haya. "
+        "Wasiliana na huduma kwa wateja ya Safaricom.",
         may_retry=False,
     ),
     Reason.NOT_VALIDATED: Words(
-        "The business refused the payment.", "Biashara imekataa malipo.", may_retry=False
+        "The business refused the payment.", "Biashara imekataa malipo haya.", may_retry=False
     ),
     Reason.AUTHENTICATION: Words(
-        "M-Pesa could not check your PIN.", "M-Pesa haikuweza kuthibitisha PIN yako."
+        "M-Pesa could not check your PIN. Try again.",
+        "M-Pesa haikuweza kuthibitisha PIN yako. Jaribu tena.",
     ),
     Reason.NOT_REGISTERED: Words(
         "This number is not registered with M-Pesa.",
@@ -127,29 +138,34 @@ WORDS: Final[dict[Reason, Words]] = {
         may_retry=False,
     ),
     Reason.PIN_LOCKED: Words(
-        "Your M-Pesa PIN is locked. Call Safaricom on 100.",
-        "PIN yako ya M-Pesa imefungwa. Piga simu Safaricom kwa 100.",
+        "Your M-Pesa PIN is locked. Contact Safaricom customer care.",
+        "PIN yako ya M-Pesa imefungwa. Wasiliana na huduma kwa wateja ya Safaricom.",
         may_retry=False,
     ),
     Reason.WRONG_NUMBER: Words(
         "The business's M-Pesa number is set up wrongly. Please tell them.",
-        "Nambari ya M-Pesa ya biashara haijawekwa sawa. Tafadhali wajulishe.",
+        "Nambari ya M-Pesa ya biashara hii haijawekwa sawasawa. Tafadhali wajulishe.",
         may_retry=False,
     ),
     Reason.PROCESSING: Words(
-        "M-Pesa is still working on it.", "M-Pesa bado inashughulikia.", may_retry=False
+        "M-Pesa is still working on it. Please wait.",
+        "M-Pesa bado inashughulikia malipo yako. Tafadhali subiri.",
+        may_retry=False,
     ),
     Reason.REFUSED: Words(
-        "The request could not be sent. Please tell the business.",
-        "Ombi halikuweza kutumwa. Tafadhali wajulishe biashara.",
+        "The M-Pesa request could not be sent. Please tell the business.",
+        "Ombi la M-Pesa halikuweza kutumwa. Tafadhali ijulishe biashara.",
         may_retry=False,
     ),
     Reason.NOT_SENT: Words(
-        "The request was not sent. Please try again.", "Ombi halikutumwa. Tafadhali jaribu tena."
+        "The M-Pesa request was not sent. Please try again.",
+        "Ombi la M-Pesa halikutumwa. Tafadhali jaribu tena.",
     ),
     Reason.UNKNOWN: Words(
-        "M-Pesa gave an answer that we do not know. Do not pay again before you have asked.",
-        "M-Pesa imetoa jibu tusilolijua. Usilipe tena kabla ya kuuliza.",
+        "We do not know yet whether this was paid. Look at your M-Pesa messages before you pay "
+        "again.",
+        "Bado hatujui kama malipo haya yamefanyika. Angalia ujumbe wako wa M-Pesa kabla ya "
+        "kulipa tena.",
         may_retry=False,
     ),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_FLOOR, Decimal
 from functools import lru_cache
 from math import gcd
@@ -242,48 +243,59 @@ def _best_fit(amount: int, tariff: Tariff) -> tuple[Line, ...]:
     return _combine(amount, reached)
 
 
-def _combine(amount: int, plans: list[Plan]) -> tuple[Line, ...]:
-    """Fill most of a large amount with the best plan, and solve the rest exactly.
+class _Item(msgspec.Struct, frozen=True):
+    price: int
+    """In multiples of the prices' common divisor."""
+    weight: int
+    """More minutes, then fewer packages, then less money, as one integer that adds up."""
+    plan: Plan
 
-    Fewer than `best.price` packages of other plans are ever needed: among that many, some add up
-    to a multiple of its price, and the best plan gives at least as much for it.
-    """
-    best = max(plans, key=_rate)
-    reach = best.price * max(plan.price for plan in plans)
-    bulk = max(0, (amount - reach) // best.price)
-    counts = _fill(amount - bulk * best.price, plans)
-    counts[best] = counts.get(best, 0) + bulk
+
+def _combine(amount: int, plans: list[Plan]) -> tuple[Line, ...]:
+    """The heaviest packages for an amount, dearest first."""
+    unit = gcd(*(plan.price for plan in plans))
+    items = [_Item(plan.price // unit, _weight(plan), plan) for plan in plans]
+    star = max(items, key=lambda item: _rate(item.plan))
+    table = _table(amount // unit, items, star)
+    beyond = amount // unit - (len(table) - 1)
+    bulk = -(-beyond // star.price)
+    counts = Counter(_taken(amount // unit - bulk * star.price, table, items))
+    counts[star.plan] += bulk
     ordered = sorted(counts.items(), key=lambda item: -item[0].price)
     return tuple(Line(plan, count) for plan, count in ordered if count)
 
 
-def _fill(amount: int, plans: list[Plan]) -> dict[Plan, int]:
-    """Integer dynamic programme over multiples of the prices' common divisor.
-
-    Minutes, packages and money are weighed as one integer, because comparing integers is much
-    faster than comparing tuples, and a merchant may choose awkward prices.
-    """
-    unit = gcd(*(plan.price for plan in plans))
-    items = [(plan.price // unit, _weight(plan), plan) for plan in plans]
-    best = [0] * (amount // unit + 1)
-    for price, weight, _ in items:
-        for money in range(price, len(best)):
-            weighed = best[money - price] + weight
-            if weighed > best[money]:
-                best[money] = weighed
-    counts: dict[Plan, int] = {}
-    money = len(best) - 1
-    while best[money]:
-        price, plan = next(
-            (price, plan)
-            for price, weight, plan in items
-            if price <= money and best[money - price] + weight == best[money]
-        )
-        counts[plan] = counts.get(plan, 0) + 1
-        money -= price
-    return counts
-
-
 def _weight(plan: Plan) -> int:
-    """More minutes, then fewer packages, then less money. Sums of either stay below 2**20."""
+    """Packages and KES of one purchase both stay below 2**20."""
     return (plan.minutes << 40) - (1 << 20) - plan.price
+
+
+def _table(size: int, items: list[_Item], star: _Item) -> list[int]:
+    """What each amount is worth at most, up to `size` or until it only repeats itself.
+
+    Once the star, the plan with the best rate, belongs to the best purchase for as many amounts in
+    a row as the dearest plan costs, it belongs to that of every larger amount: whatever else were
+    bought there, one of these amounts would remain.
+    """
+    dearest = max(item.price for item in items)
+    table, in_a_row = [0], 0
+    for money in range(1, size + 1):
+        reached = [table[money - i.price] + i.weight for i in items if i.price <= money]
+        table.append(max(reached, default=0))
+        with_star = money >= star.price and table[money] == table[money - star.price] + star.weight
+        in_a_row = in_a_row + 1 if with_star else 0
+        if in_a_row == dearest:
+            break
+    return table
+
+
+def _taken(money: int, table: list[int], items: list[_Item]) -> Iterator[Plan]:
+    """The packages behind an entry of the table."""
+    while table[money]:
+        item = next(
+            item
+            for item in items
+            if item.price <= money and table[money - item.price] + item.weight == table[money]
+        )
+        yield item.plan
+        money -= item.price

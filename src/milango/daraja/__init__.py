@@ -1,9 +1,19 @@
-"""The wire to Safaricom's Daraja. Usable without Django."""
+"""The wire to Safaricom's Daraja. Usable without Django.
+
+The client loads when it is first asked for: whoever needs the addresses only, or reads callbacks
+only, does not pay for an HTTP library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from milango.core.errors import DarajaBusy, DarajaError, DarajaRefused, DarajaSilent
 
-from .client import DynamicMpesaClient, NotYetSupported
-from .messages import PushAccepted, QueryAnswer
+if TYPE_CHECKING:
+    from .client import DynamicMpesaClient, NotYetSupported
+    from .messages import PushAccepted, QueryAnswer
 
 __all__ = [
     "DarajaBusy",
@@ -15,3 +25,17 @@ __all__ = [
     "PushAccepted",
     "QueryAnswer",
 ]
+
+_HOMES = {
+    "DynamicMpesaClient": "client",
+    "NotYetSupported": "client",
+    "PushAccepted": "messages",
+    "QueryAnswer": "messages",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{home}", __name__), name)

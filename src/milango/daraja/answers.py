@@ -6,7 +6,6 @@ both stand in one table, read from top to bottom.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final, NoReturn
 
@@ -17,7 +16,8 @@ from milango.core.payments import Outcome
 from milango.core.results import result
 
 from .messages import PushAccepted, QueryAnswer
-from .texts import clean
+from .strict_json import BadJson, decode
+from .texts import clean, code_of, identifier
 
 
 class InvalidToken(DarajaError):
@@ -25,7 +25,7 @@ class InvalidToken(DarajaError):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """An error code prefix, words that must be in the message, and what that means."""
+    """An error code's beginning, words that must be in the message, and what that means."""
 
     code: str
     words: str
@@ -54,65 +54,83 @@ RULES: Final = (
 )
 """What no rule knows (an internal error, a page, half an answer) is unknown: DarajaSilent."""
 
-TOKEN_IN_TEXT: Final = re.compile(r"(Invalid Access Token - )(?!Invalid API call)\S+")
+NO_STATE: Final = "500.001.1001"
+"""STK query: being processed, does not exist, or an empty message. All are hiccups as often as
+answers, so none of them is final (Daraja reference 4.2)."""
+
+TOKEN_IN_TEXT: Final = re.compile(r"(invalid access token\W+)(?!Invalid API call)\S+", re.I)
 """401.002.01 echoes the token (Daraja reference 4.5)."""
+
+LONGEST_LIFE: Final = 3_600.0
+UNKNOWN_LIFE: Final = 60.0
+"""Seconds for which a token is shared when Daraja does not say how long it lives."""
+
+ACCESS_TOKEN: Final = re.compile(r"[!-~]{8,2048}")
 
 
 def read_push(status: int, body: bytes) -> PushAccepted:
     """The accepted push, or the error that says what to do next."""
     answer = _object(status, body)
-    checkout_request_id = clean(answer.get("CheckoutRequestID"), 128)
+    checkout_request_id = identifier(answer.get("CheckoutRequestID"))
     if status == 200 and _is_zero(answer.get("ResponseCode")) and checkout_request_id:
         return PushAccepted(
             checkout_request_id=checkout_request_id,
-            merchant_request_id=clean(answer.get("MerchantRequestID"), 128),
+            merchant_request_id=identifier(answer.get("MerchantRequestID")) or "",
             text=clean(answer.get("ResponseDescription"), 255),
         )
-    fail(status, answer)
+    fail(status, *_error_of(answer))
 
 
 def read_query(status: int, body: bytes) -> QueryAnswer:
-    """What STK query says. Its `ResponseCode` is never the result (A14).
-
-    "Does not exist" and an empty message are hiccups as often as answers: unknown.
-    """
+    """What STK query says. Its `ResponseCode` is never the result (A14)."""
     answer = _object(status, body)
-    code = answer.get("ResultCode")
-    if status == 200 and code is not None:
-        return _query_answer(code, answer)
-    if str(answer.get("errorCode", "")).startswith("500.001.1001"):
-        return QueryAnswer(outcome=Outcome.UNKNOWN, text=clean(answer.get("errorMessage"), 255))
-    fail(status, answer)
+    if status == 200 and answer.get("ResultCode") is not None:
+        return _query_answer(answer)
+    code, text = _error_of(answer)
+    if code == NO_STATE and _rule_for(code, text) is None:
+        return QueryAnswer(outcome=Outcome.UNKNOWN, text=text)
+    fail(status, code, text)
 
 
-def _query_answer(code: object, answer: dict[str, Any]) -> QueryAnswer:
+def _query_answer(answer: dict[str, Any]) -> QueryAnswer:
+    code = code_of(answer["ResultCode"]) or ""
     text = clean(answer.get("ResultDesc"), 255)
-    word = clean(code, 32) if is_code(code) else ""
-    outcome = outcome_of(word) if word else Outcome.UNKNOWN
-    if "processing" in text.lower() and "success" not in text.lower():
-        outcome = Outcome.UNKNOWN
-    named = clean(answer.get("CheckoutRequestID"), 128)
-    return QueryAnswer(outcome=outcome, code=word, text=text, checkout_request_id=named)
+    pending = not code or re.search(r"\b(being processed|processing)\b", text, re.I)
+    return QueryAnswer(
+        outcome=Outcome.UNKNOWN if pending else outcome_of(code),
+        code=code,
+        text=text,
+        checkout_request_id=identifier(answer.get("CheckoutRequestID")) or "",
+    )
 
 
 def read_token(status: int, body: bytes) -> tuple[str, float]:
-    """The access token and its life in seconds, as number or text (Daraja reference 2)."""
-    if status in {400, 401, 403}:
+    """The access token and its life in seconds, as number or text (Daraja reference 2).
+
+    Raises DarajaRefused for a consumer key or secret that Daraja does not take, else DarajaBusy:
+    as long as there is no token, nothing can have been sent.
+    """
+    try:
+        answer = _object(status, body)
+        token = answer.get("access_token")
+        if status == 200 and isinstance(token, str) and ACCESS_TOKEN.fullmatch(token):
+            return token, _life(answer.get("expires_in"))
+        fail(status, *_error_of(answer))
+    except (DarajaRefused, InvalidToken):
+        refused = True
+    except DarajaSilent:
+        # Wrong keys are answered with 400 or 401, often without a body. A page with 403 comes
+        # from the edge, which has not looked at them.
+        refused = status in {400, 401}
+    if refused:
         message = "Daraja refused the consumer key and secret."
-        raise DarajaRefused(message, daraja_code=f"{status}", text=message)
-    answer = _object(status, body)
-    token, life = answer.get("access_token"), answer.get("expires_in")
-    if status == 200 and isinstance(token, str) and token.isprintable() and token:
-        try:
-            return token, float(str(life))
-        except ValueError:
-            return token, 0.0
-    fail(status, answer)
+        raise DarajaRefused(message, daraja_code=str(status), text=message)
+    raise DarajaBusy("Daraja's token service gave no usable answer. Nothing was sent.")
 
 
-def is_code(code: object) -> bool:
-    """A result code is an integer or text; true, 0.0 and lists are none (A14)."""
-    return isinstance(code, int | str) and not isinstance(code, bool)
+def _life(raw: object) -> float:
+    word = code_of(raw) or ""
+    return min(float(word), LONGEST_LIFE) if word.isdecimal() else UNKNOWN_LIFE
 
 
 def outcome_of(code: str) -> Outcome:
@@ -122,48 +140,58 @@ def outcome_of(code: str) -> Outcome:
     return Outcome.FAILED if result(code).final else Outcome.UNKNOWN
 
 
-def fail(status: int, answer: dict[str, Any]) -> NoReturn:
-    """Raise what the answer means. Texts are scrubbed of tokens."""
-    code, text = _error_of(answer)
-    if status == 429 and not code:
-        raise DarajaBusy("Daraja has too many requests. Nothing was sent.", retry_after=10)
-    for rule in RULES:
-        if code.startswith(rule.code) and rule.words in text.lower() and (code or rule.words):
-            _raise(rule, code, text)
-    message = f"Daraja gave no usable answer (HTTP {status} {code}). The outcome is unknown."
-    raise DarajaSilent(message, daraja_code=code, text=text)
-
-
-def _raise(rule: Rule, code: str, text: str) -> NoReturn:
+def fail(status: int, code: str, text: str) -> NoReturn:
+    """Raise what an error of Daraja means."""
+    rule = _rule_for(code, text)
+    if rule is None and status == 429:
+        raise _too_many()
+    if rule is None:
+        message = f"Daraja gave no usable answer (HTTP {status} {code}). The outcome is unknown."
+        raise DarajaSilent(message, daraja_code=code, text=text)
     message = f"Daraja answered {code}: {text}"
     if rule.meaning is DarajaBusy:
         raise DarajaBusy(message, daraja_code=code, text=text, retry_after=rule.retry_after)
     raise rule.meaning(message, daraja_code=code, text=text)
 
 
+def _rule_for(code: str, text: str) -> Rule | None:
+    if not code:
+        return None
+    words = text.lower()
+    return next(
+        (rule for rule in RULES if code.startswith(rule.code) and rule.words in words), None
+    )
+
+
+def _too_many() -> DarajaBusy:
+    return DarajaBusy("Daraja has too many requests. Nothing was sent.", daraja_code="429")
+
+
 def _error_of(answer: dict[str, Any]) -> tuple[str, str]:
+    """The error's code and text, without tokens: Daraja's envelope, or its gateway's fault."""
     fault = answer.get("fault")
     if isinstance(fault, dict):
         detail = fault.get("detail")
         code = detail.get("errorcode") if isinstance(detail, dict) else ""
-        return clean(code, 64), clean(fault.get("faultstring"), 255)
-    text = TOKEN_IN_TEXT.sub(r"\1…", clean(answer.get("errorMessage"), 255))
-    return clean(answer.get("errorCode"), 64), text
+        text = fault.get("faultstring")
+    else:
+        code, text = answer.get("errorCode"), answer.get("errorMessage")
+    return clean(code, 64), TOKEN_IN_TEXT.sub(r"\1…", clean(text, 255))
 
 
 def _object(status: int, body: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
+        answer = decode(body)
+    except BadJson:
         answer = None
     if isinstance(answer, dict):
         return answer
     if status == 429:
-        raise DarajaBusy("Daraja has too many requests. Nothing was sent.", retry_after=10)
-    message = f"Daraja's answer (HTTP {status}) is not JSON. The outcome is unknown."
-    raise DarajaSilent(message, text=f"HTTP {status}, not JSON")
+        raise _too_many()
+    message = f"Daraja's answer (HTTP {status}) cannot be read. The outcome is unknown."
+    raise DarajaSilent(message, text=f"HTTP {status}, unreadable")
 
 
-def _is_zero(code: object) -> bool:
+def _is_zero(raw: object) -> bool:
     """`"0"`, or the older `00000000` (Daraja reference 1.4)."""
-    return is_code(code) and bool(re.fullmatch("0+", str(code).strip()))
+    return bool(re.fullmatch("0+", code_of(raw) or ""))

@@ -12,13 +12,16 @@ from typing import Any, Final, TypeVar
 import aiohttp
 import msgspec
 
+from milango.core import phones, references
+from milango.core.amounts import parse_amount
 from milango.core.errors import DarajaBusy, DarajaError, DarajaRefused, DarajaSilent, MilangoError
+from milango.core.payments import Outcome
 
 from . import messages
 from .answers import InvalidToken, read_push, read_query, read_token
-from .messages import PushAccepted, QueryAnswer
+from .messages import Push, PushAccepted, Query, QueryAnswer
 from .sessions import bridge, session
-from .tokens import MemoryTokenStore, Token, TokenStore, shared_token, token_key
+from .tokens import FETCH, MemoryTokenStore, Token, TokenStore, shared_token, token_key
 
 T = TypeVar("T")
 
@@ -28,15 +31,18 @@ BASE_URLS: Final[Mapping[str, str]] = {
     "simulator": "http://127.0.0.1:8200",
 }
 
+CONNECT: Final = 10.0
+"""Seconds for a connection. Until there is one, nothing was sent."""
+
 LONGEST_ANSWER: Final = 65_536
 
 _SHARED: Final = MemoryTokenStore()
 
 
 class NotYetSupported(MilangoError, NotImplementedError):
-    """Asking by receipt needs Transaction Status, with an initiator that Milango does not keep yet.
+    """Asking by receipt needs Transaction Status and comes later; give a checkout_request_id.
 
-    Nothing was asked. Use `checkout_request_id` for a payment that began as an STK push.
+    Transaction Status takes an API initiator, which Milango does not keep yet. Nothing was asked.
     """
 
     code = "not_yet_supported"
@@ -65,18 +71,24 @@ class DynamicMpesaClient:
         timeout: float = 30.0,
     ) -> None:
         """Take a credential (any object with these attributes, such as `MpesaCredential`), or
-        the attributes themselves. `timeout` is in seconds, for one request."""
-        self.short_code = credential.short_code if credential else short_code
-        self.kind = credential.kind if credential else kind
-        self.environment = credential.environment if credential else environment
-        self._store_number = credential.store_number if credential else store_number
-        self._consumer_key = credential.consumer_key if credential else consumer_key
-        self._consumer_secret = credential.consumer_secret if credential else consumer_secret
-        self._passkey = credential.passkey if credential else passkey
+        the attributes themselves. `timeout` is in seconds, for one request.
+
+        Raises ValueError for a kind or an environment that there is not.
+        """
+        given = credential is not None
+        self.short_code: str = credential.short_code if given else short_code
+        self.kind: str = credential.kind if given else kind
+        self.environment: str = credential.environment if given else environment
+        self._store_number: str = credential.store_number if given else store_number
+        self._consumer_key: str = credential.consumer_key if given else consumer_key
+        self._consumer_secret: str = credential.consumer_secret if given else consumer_secret
+        self._passkey: str = credential.passkey if given else passkey
+        _check("kind", self.kind, messages.TRANSACTION_TYPES)
+        _check("environment", self.environment, BASE_URLS)
         self.base_url = (base_url or BASE_URLS[self.environment]).rstrip("/")
         self._tokens = token_store or _SHARED
         self._key = token_key(self.base_url, self._consumer_key, self._consumer_secret)
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(10.0, timeout))
+        self._timeout = timeout
 
     def __repr__(self) -> str:
         return f"<DynamicMpesaClient {self.kind} {self.short_code} ({self.environment})>"
@@ -91,14 +103,15 @@ class DynamicMpesaClient:
     def stk_push(
         self,
         phone_number: str,
-        amount: Decimal | int,
+        amount: Decimal | int | str,
         callback_url: str,
         account_reference: str,
-        description: str = "Payment",
+        description: str = "",
     ) -> PushAccepted:
-        """Send a prompt: `amount` in whole KES to a number like `254708374149`.
+        """Send a prompt for `amount` whole KES (1 to 250,000) to a Kenyan mobile number.
 
-        Returns when Daraja has queued it, which says nothing about the payment.
+        Returns when Daraja has queued it, which says nothing about the payment. Raises
+        InvalidPhone, InvalidAmount or InvalidRequest before anything is sent.
         """
         return bridge.run(
             self.astk_push(phone_number, amount, callback_url, account_reference, description)
@@ -107,13 +120,16 @@ class DynamicMpesaClient:
     def payment_status(
         self, receipt_number: str | None = None, *, checkout_request_id: str | None = None
     ) -> QueryAnswer:
-        """Ask STK query how a push ended. By receipt number: NotYetSupported."""
+        """Ask STK query how a push ended. By receipt number: raises NotYetSupported."""
         return bridge.run(
             self.apayment_status(receipt_number, checkout_request_id=checkout_request_id)
         )
 
     def _get_access_token(self) -> str:
-        """The shared OAuth token of these credentials, fetched when there is none."""
+        """The shared OAuth token of these credentials, fetched when there is none.
+
+        Raises DarajaRefused for a wrong key or secret, DarajaBusy for everything else.
+        """
         return bridge.run(self._aget_access_token())
 
     # --- async ------------------------------------------------------------------------------
@@ -121,25 +137,22 @@ class DynamicMpesaClient:
     async def astk_push(
         self,
         phone_number: str,
-        amount: Decimal | int,
+        amount: Decimal | int | str,
         callback_url: str,
         account_reference: str,
-        description: str = "Payment",
+        description: str = "",
     ) -> PushAccepted:
         """`stk_push`, awaitable."""
-        password, timestamp = self._password()
-        request = messages.Push(
+        request = messages.push(
+            kind=self.kind,
+            short_code=self.short_code,
             business_short_code=self.business_short_code,
-            password=password,
-            timestamp=timestamp,
-            transaction_type=messages.TRANSACTION_TYPES[self.kind],
-            amount=messages.whole_shillings(amount),
-            party_a=phone_number,
-            party_b=self.short_code,
-            phone_number=phone_number,
-            call_back_url=callback_url,
-            account_reference=account_reference,
-            transaction_desc=description or "Payment",
+            amount=parse_amount(amount),
+            phone_number=phones.normalise(phone_number),
+            callback_url=callback_url,
+            account_reference=references.account_reference(account_reference),
+            description=references.description(description or "Payment"),
+            proof=self._proof(),
         )
         return await self._call(messages.PUSH_PATH, request, read_push)
 
@@ -151,67 +164,98 @@ class DynamicMpesaClient:
             raise NotYetSupported
         if not checkout_request_id:
             raise ValueError("payment_status needs a checkout_request_id")
-        password, timestamp = self._password()
-        request = messages.Query(
-            business_short_code=self.business_short_code,
-            password=password,
-            timestamp=timestamp,
-            checkout_request_id=checkout_request_id,
-        )
-        return await self._call(messages.QUERY_PATH, request, read_query)
+        request = messages.query(self.business_short_code, checkout_request_id, self._proof())
+        answer = await self._call(messages.QUERY_PATH, request, read_query)
+        if answer.checkout_request_id in {"", checkout_request_id}:
+            return answer
+        # About another push: whatever it says, it says nothing about this one.
+        return msgspec.structs.replace(answer, outcome=Outcome.UNKNOWN)
 
     async def _aget_access_token(self) -> str:
-        return (await shared_token(self._tokens, self._key, self._fetch_token)).access_token
+        return (await self._token()).access_token
 
     # --- the wire ---------------------------------------------------------------------------
+    #
+    # Secrets stand in no local variable and in no argument with a telling repr, because error
+    # reports show both. For the same reason errors are raised without their context.
 
-    def _password(self) -> tuple[str, str]:
+    def _proof(self) -> tuple[str, str]:
         return messages.password(self.business_short_code, self._passkey, datetime.now(UTC))
 
-    async def _call(self, path: str, request: msgspec.Struct, read: Callable[[int, bytes], T]) -> T:
+    async def _call(self, path: str, request: Push | Query, read: Callable[[int, bytes], T]) -> T:
         """Post a request; on an invalid token fetch a new one and replay once, on nothing else.
 
         The replay is safe: the gateway refuses before M-Pesa sees the request (Daraja
         reference 2).
         """
-        body = msgspec.json.encode(request)
-        token = await self._aget_access_token()
+        token = await self._token()
         try:
-            return read(*await self._post(path, body, token))
+            return read(*await self._post(path, request, token))
         except InvalidToken:
-            await self._tokens.drop(self._key, token)
-        token = await self._aget_access_token()
+            await self._tokens.drop(self._key, token.access_token)
+        token = await self._token()
         try:
-            return read(*await self._post(path, body, token))
+            return read(*await self._post(path, request, token))
         except InvalidToken as error:
-            raise _refused_token(error) from None
+            refused = _refused_token(error)
+        raise refused
 
-    async def _post(self, path: str, body: bytes, token: str) -> tuple[int, bytes]:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        return await _exchange(
-            session().post(
+    async def _post(self, path: str, request: Push | Query, token: Token) -> tuple[int, bytes]:
+        http = await session()
+        status, answer = await _exchange(
+            http.post(
                 self.base_url + path,
-                data=body,
-                headers=headers,
-                timeout=self._timeout,
+                data=msgspec.json.encode(request),
+                headers={
+                    "Authorization": f"Bearer {token.access_token}",
+                    "Content-Type": "application/json",
+                },
+                timeout=_limits(self._timeout),
                 allow_redirects=False,
             )
         )
+        # Daraja echoes tokens in error messages (Daraja reference 4.5).
+        return status, _without(answer, token.access_token, request.password)
+
+    async def _token(self) -> Token:
+        return await shared_token(self._tokens, self._key, self._fetch_token)
 
     async def _fetch_token(self) -> Token:
-        pair = f"{self._consumer_key}:{self._consumer_secret}".encode()
-        headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        http = await session()
         asked_at = time.time()
-        status, body = await _exchange(
-            session().get(
-                self.base_url + messages.OAUTH_PATH,
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
+        try:
+            status, answer = await _exchange(
+                http.get(
+                    self.base_url + messages.OAUTH_PATH,
+                    headers={"Authorization": _basic(self._consumer_key, self._consumer_secret)},
+                    timeout=_limits(min(FETCH, self._timeout)),
+                    allow_redirects=False,
+                )
             )
-        )
-        access_token, life = read_token(status, body)
-        return Token(access_token, asked_at + life)
+            access_token, life = read_token(status, answer)
+            return Token(access_token, asked_at + life)
+        except DarajaSilent as error:
+            text = error.text
+        raise DarajaBusy("Daraja's token service does not answer. Nothing was sent.", text=text)
+
+
+def _check(name: str, word: str, known: Mapping[str, str]) -> None:
+    if word not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, not {word!r}")
+
+
+def _basic(consumer_key: str, consumer_secret: str) -> str:
+    return f"Basic {base64.b64encode(f'{consumer_key}:{consumer_secret}'.encode()).decode()}"
+
+
+def _limits(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, connect=min(CONNECT, seconds))
+
+
+def _without(answer: bytes, *secrets: str) -> bytes:
+    for secret in secrets:
+        answer = answer.replace(secret.encode(), "…".encode())
+    return answer
 
 
 def _refused_token(error: DarajaError) -> DarajaRefused:
@@ -228,19 +272,26 @@ async def _exchange(request: Awaitable[aiohttp.ClientResponse]) -> tuple[int, by
     Without a connection nothing was sent (DarajaBusy); once there was one, silence means that
     anything may have happened (DarajaSilent).
     """
+    problem: DarajaError
     try:
-        response = await request
-        async with response:
+        async with await request as response:
             return response.status, await _read(response)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise DarajaBusy("Daraja cannot be reached. Nothing was sent.", retry_after=10) from None
+    except (
+        aiohttp.ClientConnectorError,
+        aiohttp.ConnectionTimeoutError,
+        aiohttp.InvalidURL,
+    ) as error:
+        name = type(error).__name__
+        problem = DarajaBusy(f"Daraja cannot be reached ({name}). Nothing was sent.", text=name)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         name = type(error).__name__
         message = f"Daraja did not answer ({name}). The outcome is unknown."
-        raise DarajaSilent(message, text=name) from None
+        problem = DarajaSilent(message, text=name)
+    raise problem
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's beginning: what is longer than any answer of Daraja is not one."""
     parts, size = [], 0
     async for part in response.content.iter_chunked(8_192):
         parts.append(part)

@@ -23,7 +23,14 @@ TILL: Final = "till"
 TRANSACTION_TYPES: Final = {PAYBILL: "CustomerPayBillOnline", TILL: "CustomerBuyGoodsOnline"}
 
 
-class Push(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+class _Private(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds secrets or personal data: its repr, which logs and tracebacks show, is its name."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class Push(_Private, frozen=True, kw_only=True, rename="pascal"):
     """An STK push as Daraja wants it (Daraja reference 3.1, 3.2)."""
 
     business_short_code: str
@@ -39,7 +46,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     transaction_desc: str
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+class Query(_Private, frozen=True, kw_only=True, rename="pascal"):
     """An STK query (Daraja reference 4)."""
 
     business_short_code: str
@@ -48,10 +55,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     checkout_request_id: str = msgspec.field(name="CheckoutRequestID")
 
 
-class PushAccepted(msgspec.Struct, frozen=True, kw_only=True):
+class PushAccepted(_Private, frozen=True, kw_only=True):
     """Daraja queued the prompt. This says nothing about the payment."""
 
     checkout_request_id: str
+    """Contains the payer's phone number: personal data (Daraja reference 1.3)."""
     merchant_request_id: str
     text: str = ""
 
@@ -65,6 +73,9 @@ class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     checkout_request_id: str = ""
 
+    def __repr__(self) -> str:
+        return f"<QueryAnswer {self.outcome} {self.code!r}>"
+
 
 def password(short_code: str, passkey: str, at: datetime) -> tuple[str, str]:
     """The password and the timestamp inside it, made together in EAT (Daraja reference 3.1).
@@ -77,18 +88,53 @@ def password(short_code: str, passkey: str, at: datetime) -> tuple[str, str]:
     return base64.b64encode(f"{short_code}{passkey}{timestamp}".encode()).decode(), timestamp
 
 
+def push(
+    *,
+    kind: str,
+    short_code: str,
+    business_short_code: str,
+    proof: tuple[str, str],
+    amount: Decimal,
+    phone_number: str,
+    callback_url: str,
+    account_reference: str,
+    description: str,
+) -> Push:
+    """The request for a prompt; `proof` is what `password` made (Daraja reference 3.2).
+
+    A paybill signs and receives under one number. A till receives under its own number and signs
+    under another, its store's.
+    """
+    return Push(
+        business_short_code=business_short_code,
+        password=proof[0],
+        timestamp=proof[1],
+        transaction_type=TRANSACTION_TYPES[kind],
+        amount=str(int(amount)),
+        party_a=phone_number,
+        party_b=short_code,
+        phone_number=phone_number,
+        call_back_url=callback_url,
+        account_reference=account_reference,
+        transaction_desc=description,
+    )
+
+
+def query(business_short_code: str, checkout_request_id: str, proof: tuple[str, str]) -> Query:
+    """The question how a push ended, signed by the number that asked for it."""
+    return Query(
+        business_short_code=business_short_code,
+        password=proof[0],
+        timestamp=proof[1],
+        checkout_request_id=checkout_request_id,
+    )
+
+
 def eat_time(digits: str) -> datetime | None:
     """Daraja's 14 digits (EAT) as UTC; None when they are no time."""
     if len(digits) != 14 or not (digits.isascii() and digits.isdigit()):
         return None
     try:
         return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=EAT).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-
-
-def whole_shillings(amount: Decimal | int) -> str:
-    """The amount as Daraja takes it: KES without cents. Raises ValueError where cents are asked."""
-    if amount != int(amount):
-        raise ValueError("an STK push asks for whole shillings")
-    return str(int(amount))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import threading
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
@@ -20,6 +20,9 @@ import msgspec
 
 EARLY: Final = 90.0
 """Seconds before its end at which a token is refreshed."""
+
+FETCH: Final = 10.0
+"""Seconds that fetching a token may take: less than a claim lasts."""
 
 CLAIM: Final = 15.0
 """Seconds for which one process may be the refresher; then it is taken for dead."""
@@ -39,6 +42,10 @@ class Token(msgspec.Struct, frozen=True):
     def is_fresh(self, now: float) -> bool:
         """Whether it can be used without being refreshed first."""
         return now < self.expires_at - EARLY
+
+    def is_alive(self, now: float) -> bool:
+        """Whether Daraja should still take it."""
+        return now < self.expires_at
 
 
 class TokenStore(Protocol):
@@ -61,11 +68,12 @@ class TokenStore(Protocol):
 
 
 class MemoryTokenStore:
-    """Tokens of one process."""
+    """Tokens of one process, for all its threads and loops."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, Token] = {}
         self._claims: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     async def get(self, key: str) -> Token | None:
         """The token that is kept, fresh or not."""
@@ -74,68 +82,92 @@ class MemoryTokenStore:
     async def claim(self, key: str, seconds: float) -> bool:
         """Become the one refresher for this long, unless somebody else is."""
         now = time.monotonic()
-        if self._claims.get(key, 0) > now:
-            return False
-        self._claims[key] = now + seconds
-        return True
+        with self._lock:
+            if self._claims.get(key, 0.0) > now:
+                return False
+            self._claims[key] = now + seconds
+            return True
 
     async def put(self, key: str, token: Token) -> None:
         """Keep a token and let the claim go."""
-        self._tokens[key] = token
-        self._claims.pop(key, None)
+        with self._lock:
+            self._tokens[key] = token
+            self._claims.pop(key, None)
 
     async def release(self, key: str) -> None:
         """Let the claim go without a token."""
-        self._claims.pop(key, None)
+        with self._lock:
+            self._claims.pop(key, None)
 
     async def drop(self, key: str, access_token: str) -> None:
         """Forget a token that Daraja refused, unless it was replaced meanwhile."""
-        kept = self._tokens.get(key)
-        if kept and kept.access_token == access_token:
-            del self._tokens[key]
+        with self._lock:
+            kept = self._tokens.get(key)
+            if kept and kept.access_token == access_token:
+                del self._tokens[key]
 
 
 def token_key(base_url: str, consumer_key: str, consumer_secret: str) -> str:
-    """The key under which the token of these credentials is shared."""
+    """The key under which the token of these credentials is shared; it tells neither of them.
+
+    The base URL stands for the environment: two environments are two addresses.
+    """
     proof = hmac.new(consumer_secret.encode(), consumer_key.encode(), hashlib.sha256).digest()
     parts = [base_url.encode(), consumer_key.encode(), proof]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-_Loop = asyncio.AbstractEventLoop
-_locks: WeakKeyDictionary[_Loop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
+Fetch = Callable[[], Awaitable[Token]]
+_Flights = dict[str, "asyncio.Task[Token]"]
+
+_flights: WeakKeyDictionary[asyncio.AbstractEventLoop, _Flights] = WeakKeyDictionary()
+"""Refreshes under way in each loop. All who wait for one share its token, or its failure."""
 
 
-def _lock(key: str) -> asyncio.Lock:
-    locks = _locks.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
-    return locks[key]
+async def shared_token(store: TokenStore, key: str, fetch: Fetch) -> Token:
+    """A fresh token: the shared one, or one that is fetched once for everybody.
 
-
-async def shared_token(store: TokenStore, key: str, fetch: Callable[[], Awaitable[Token]]) -> Token:
-    """A fresh token: the shared one, or one that this caller alone fetches for everybody."""
+    Raises what `fetch` raises. A caller that is cancelled leaves the refresh to the others.
+    """
     token = await store.get(key)
     if token and token.is_fresh(time.time()):
         return token
-    async with _lock(key):
-        return await _refresh(store, key, fetch)
+    flights = _flights.setdefault(asyncio.get_running_loop(), {})
+    flight = flights.get(key)
+    if flight is None or flight.done():
+        flight = flights[key] = asyncio.create_task(_refresh(store, key, fetch, stale=token))
+        flight.add_done_callback(_landed(flights, key))
+    return await asyncio.shield(flight)
 
 
-async def _refresh(store: TokenStore, key: str, fetch: Callable[[], Awaitable[Token]]) -> Token:
-    while True:
-        token = await store.get(key)
-        if token and token.is_fresh(time.time()):
-            return token
-        if await store.claim(key, CLAIM):
-            return await _fetch(store, key, fetch)
+def _landed(flights: _Flights, key: str) -> Callable[[asyncio.Task[Token]], None]:
+    def forget(flight: asyncio.Task[Token]) -> None:
+        if flights.get(key) is flight:
+            del flights[key]
+        if not flight.cancelled():
+            flight.exception()  # looked at, so that a failure nobody waited for makes no noise
+
+    return forget
+
+
+async def _refresh(store: TokenStore, key: str, fetch: Fetch, *, stale: Token | None) -> Token:
+    while not await store.claim(key, CLAIM):
         # Another process is at it. Should it die, its claim runs out and one of us goes on.
         await asyncio.sleep(POLL)
-
-
-async def _fetch(store: TokenStore, key: str, fetch: Callable[[], Awaitable[Token]]) -> Token:
+        if token := await _replaced(store, key, stale):
+            return token
     try:
-        token = await fetch()
+        token = await _replaced(store, key, stale) or await fetch()
     except BaseException:
         await store.release(key)
         raise
     await store.put(key, token)
     return token
+
+
+async def _replaced(store: TokenStore, key: str, stale: Token | None) -> Token | None:
+    """The token that somebody else put there while we waited, even one of a short life."""
+    token, now = await store.get(key), time.time()
+    if token and (token.is_fresh(now) or (token != stale and token.is_alive(now))):
+        return token
+    return None

@@ -90,6 +90,7 @@ def prepare(
     credential = find_credential(caller, request)
     installations.require_adopted()
     payment, token = _new_payment(caller, credential, request, idempotency_key)
+    callback_url = conf().address(f"/callbacks/stk/{token}")
     try:
         with transaction.atomic(durable=True):
             replayed = _claim_key(caller, credential, request, payment)
@@ -104,7 +105,7 @@ def prepare(
     except IntegrityError:
         # Two requests at the same instant: the other one has the phone now.
         raise _prompt_open(caller, payment) from None
-    return Opened(payment, credential, conf().address(f"/callbacks/stk/{token}"))
+    return Opened(payment, credential, callback_url)
 
 
 def _check_amount_is_open(caller: Caller) -> None:
@@ -310,7 +311,8 @@ def _answer(payment: Payment, outcome: Outcome, error: DarajaError) -> Evidence:
         source=Source.PUSH,
         outcome=outcome,
         observed_at=timezone.now(),
-        code=error.daraja_code or "refused",
+        # Daraja's error codes have dots; an HTTP status or nothing at all is no code of theirs.
+        code=error.daraja_code if "." in error.daraja_code else "refused",
         text=error.text or str(error),
     )
 

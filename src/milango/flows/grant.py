@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from milango.core.errors import InvalidRequest
 from milango.core.tariffs import DEFAULT_TARIFF, Tariff, quote_access
 from milango.models import AccessGrant, Merchant, Payment
 
@@ -20,7 +21,11 @@ def sell_time(payment: Payment, at: datetime) -> AccessGrant | None:
     """
     if payment.service_type != CAPTIVE_PORTAL or payment.duplicate_of_id:
         return None
-    quote = quote_access(payment.amount_paid or payment.amount, tariff_of(payment.merchant))
+    try:
+        quote = quote_access(payment.amount_paid or payment.amount, tariff_of(payment.merchant))
+    except InvalidRequest:
+        # The money is the payer's whatever the tariff looks like: settle, and let a person look.
+        return None
     payment.access_duration_minutes = quote.minutes
     payment.start_time = at
     return AccessGrant(
@@ -33,6 +38,12 @@ def sell_time(payment: Payment, at: datetime) -> AccessGrant | None:
         ends_at=at + timedelta(minutes=quote.minutes),
         livemode=payment.livemode,
     )
+
+
+def sold_nothing(payment: Payment) -> bool:
+    """Wi-Fi was paid for, and the merchant's tariff could not be read."""
+    wifi = payment.service_type == CAPTIVE_PORTAL and not payment.duplicate_of_id
+    return wifi and payment.start_time is None
 
 
 def tariff_of(merchant: Merchant) -> Tariff:

@@ -505,6 +505,8 @@ def _raise_doubts(cases: Iterable[Case]) -> None:
         payment = case.payment
         if case.status is Status.SUCCESS and (payment.late or payment.duplicate_of_id):
             kinds |= {"refund_due"}
+        if case.status is Status.SUCCESS and grant.sold_nothing(payment):
+            kinds |= {"tariff_unreadable"}
         rows += [
             Doubt(
                 merchant_id=payment.merchant_id,

@@ -78,7 +78,7 @@ def _put(key: str, token: Token) -> None:
     OAuthToken(
         key=key,
         token=token.access_token,
-        expires_at=datetime.fromtimestamp(token.expires_at, UTC),
+        expires_at=_moment(token),
         claimed_until=None,
     ).save()
 
@@ -90,4 +90,9 @@ def _release(key: str) -> None:
 def _drop(key: str, access_token: str) -> None:
     kept = _get(key)
     if kept and kept.access_token == access_token:
-        OAuthToken.objects.filter(pk=key).update(expires_at=None)
+        # Sealed texts cannot be compared in SQL; the end says whether it is still the same token.
+        OAuthToken.objects.filter(pk=key, expires_at=_moment(kept)).update(expires_at=None)
+
+
+def _moment(token: Token) -> datetime:
+    return datetime.fromtimestamp(token.expires_at, UTC)

@@ -6,8 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+
+from milango.core.errors import InvalidRequest
+from milango.core.tariffs import Tariff
 
 from .fields import EncryptedField
 from .ids import Identified
@@ -25,6 +29,20 @@ class Merchant(Identified):
 
     def __str__(self) -> str:
         return self.name
+
+
+    def clean(self) -> None:
+        """Refuse a tariff that could not be sold by (ValidationError)."""
+        try:
+            if self.tariff:
+                Tariff.from_json(self.tariff)
+        except InvalidRequest as error:
+            raise ValidationError({"tariff": str(error)}) from None
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A wrong tariff never reaches the database, whatever door it comes through."""
+        self.clean()
+        super().save(*args, **kwargs)
 
 
 class MerchantOrigin(models.Model):

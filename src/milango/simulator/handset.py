@@ -24,7 +24,8 @@ PAGES = Path(__file__).with_name("pages")
 
 _LOCAL = re.compile(r"(?:\+?254|0)?([17]\d{8})", re.ASCII)
 _POLICY = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; "
+    "frame-ancestors http://127.0.0.1:* http://localhost:*",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }

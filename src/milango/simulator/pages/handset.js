@@ -152,6 +152,8 @@ at("prompt").addEventListener("submit", (event) => {
 });
 at("cancel").addEventListener("click", () => reply({ cancel: true }));
 
+// In another page's frame there is room for the phone alone.
+if (window.self !== window.top) document.body.classList.add("framed");
 addKeys();
 drawMessages([]);
 const preset = new URLSearchParams(location.search).get("phone") || remembered()[0];

@@ -1,0 +1,34 @@
+"""The command line, one file per noun. `milango …` and `manage.py milango …` are the same commands.
+
+Nothing here imports Django until a command runs: `milango --help` answers at once, and each
+command's help can be read before anything is configured. That is why callbacks import what they
+use themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .lazy import Command, LazyGroup
+
+COMMANDS: Final = {
+    "push": Command("milango.api.cli.push:push", "Send a prompt, and follow it to its end."),
+    "merchants": Command("milango.api.cli.merchants:merchants", "Add and list merchants."),
+    "credentials": Command(
+        "milango.api.cli.credentials:credentials", "Add and list tills and paybills."
+    ),
+    "keys": Command("milango.api.cli.keys:keys", "Create, revoke and list API keys."),
+    "worker": Command("milango.api.cli.worker:worker", "Do the background work, until stopped."),
+    "check": Command("milango.api.cli.check:check", "Say what needs a person's attention."),
+    "adopt": Command("milango.api.cli.installation:adopt", "Move this database to this address."),
+    "new-key": Command("milango.api.cli.installation:new_key", "Make an encryption key."),
+    "rotate-keys": Command(
+        "milango.api.cli.installation:rotate_keys", "Seal all secrets with the newest key."
+    ),
+}
+
+
+def new_group(more: dict[str, Command] | None = None) -> LazyGroup:
+    """The group of all commands; `more` stands before them in the help."""
+    text = "Milango, an M-Pesa gateway for many merchants."
+    return LazyGroup("milango", table=(more or {}) | COMMANDS, help=text, no_args_is_help=True)

@@ -1,0 +1,26 @@
+"""`milango worker`: the background work as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from importlib import import_module
+
+import click
+
+from .lazy import with_django
+
+
+@click.command()
+@with_django
+def worker() -> None:
+    """Do the background work, until stopped: ask Daraja about payments in doubt, and sweep."""
+    from milango.flows import installations
+
+    installations.require_adopted()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    click.echo("Working. Ctrl-C ends it.", err=True)
+    # By name: doors do not import each other, and the clock has one of its own.
+    import_module("milango.tasks").run(stop)

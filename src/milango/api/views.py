@@ -1,0 +1,122 @@
+"""The doors of the API. Each reads its request, calls one flow, and renders what came of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from milango.core import inputs
+from milango.core.answers import Answer, document_answer
+from milango.core.errors import Declined
+from milango.core.filters import read_page
+from milango.core.intake import check_content_type
+from milango.flows import callers, read, receive
+from milango.flows.charge import charge
+from milango.flows.present import payment_document
+
+from . import operations
+from .answers import origin_in, response_of
+from .door import Door, plain_door
+from .requests import peer_in, read_body
+
+TAKEN: Final = {"ResultCode": 0, "ResultDesc": "Accepted"}
+"""What Daraja wants to hear: the callback arrived. It says nothing about what was in it."""
+
+
+def _caller(request: HttpRequest) -> callers.Caller:
+    return callers.authenticate(request.headers.get("Authorization"), origin_in(request))
+
+
+def _reader(request: HttpRequest) -> read.Reader:
+    return read.reader_of(
+        request.headers.get("Authorization"), origin_in(request), request.GET.get("ticket")
+    )
+
+
+class STKPushAPIView(Door):
+    """POST /api/v1/stk-push: ask a payer for money."""
+
+    methods = ("POST",)
+
+    @extend_schema(operation=operations.PUSH)
+    def post(self, request: Request) -> HttpResponse:
+        """Send one prompt. Checked in this order: type, size, key, scope, fields."""
+        asked = request._request
+        check_content_type(asked.headers.get("Content-Type"))
+        body = read_body(asked, inputs.BODY_LIMIT)
+        caller = _caller(asked)
+        caller.require("charge")
+        push = inputs.read_push(body)
+        key = inputs.idempotency_key(asked.headers.get("Idempotency-Key"))
+        payment = charge(caller, push, idempotency_key=key, peer=peer_in(asked))
+        document = payment_document(payment, secret=not caller.publishable)
+        return response_of(document_answer(document, 202))
+
+
+class PaymentStatusView(Door):
+    """GET /api/v1/payments/status/<checkout_id>: what a waiting page asks."""
+
+    @extend_schema(operation=operations.STATUS)
+    def get(self, request: Request, checkout_id: str) -> HttpResponse:
+        """The status; an id that is not the caller's is Pending."""
+        document = read.status_of(_reader(request._request), checkout_id)
+        return response_of(document_answer(document))
+
+
+class PaymentListView(Door):
+    """GET /api/v1/payments: the merchant's payments, a page at a time."""
+
+    @extend_schema(operation=operations.LIST)
+    def get(self, request: Request) -> HttpResponse:
+        """One page, newest first."""
+        caller = _caller(request._request)
+        caller.require_secret()
+        given = request._request.GET
+        pairs = [(name, value) for name, values in given.lists() for value in values]
+        return response_of(document_answer(read.page_of(caller, read_page(pairs))))
+
+
+class PaymentView(Door):
+    """GET /api/v1/payments/<id>: one payment."""
+
+    @extend_schema(operation=operations.ONE)
+    def get(self, request: Request, payment_id: str) -> HttpResponse:
+        """The whole payment."""
+        return response_of(document_answer(read.payment_of(_caller(request._request), payment_id)))
+
+
+class PaymentEventsView(Door):
+    """GET /api/v1/payments/<id>/events: what happened to one payment."""
+
+    @extend_schema(operation=operations.EVENTS)
+    def get(self, request: Request, payment_id: str) -> HttpResponse:
+        """The timeline, oldest first."""
+        return response_of(document_answer(read.events_of(_reader(request._request), payment_id)))
+
+
+@plain_door("POST")
+def mpesa_callback(request: HttpRequest, token: str) -> Answer:
+    """POST /callbacks/stk/<token>: Daraja tells how a prompt ended.
+
+    200 only once the bytes are committed, whatever they say; 503 while the database is away.
+    """
+    body = read_body(request, receive.BODY_LIMIT)
+    settled = receive.receive_stk(token, body, request.headers, peer_in(request))
+    if settled is None:
+        raise Declined("not_found", "There is nothing at this address.")
+    return document_answer(TAKEN)
+
+
+@plain_door("GET", "HEAD")
+def healthz(request: HttpRequest) -> Answer:
+    """GET /healthz: this process answers. It asks nobody else."""
+    return document_answer({"status": "ok"})
+
+
+@plain_door()
+def nowhere(request: HttpRequest, path: str = "") -> Answer:
+    """Any other address below /api/v1/ and /callbacks/stk/."""
+    raise Declined("not_found", "There is nothing at this address.")

@@ -1,0 +1,1 @@
+"""`milango demo`: a gateway, a simulated M-Pesa and a page to pay on, in one process."""

@@ -1,0 +1,125 @@
+"""Runs one or more ASGI applications and the background work in one process, and ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import click
+import uvicorn
+
+GRACE: Final = 20
+"""Seconds that requests under way get when we are told to stop; a push may wait for Daraja."""
+
+
+class Quiet(uvicorn.Server):
+    """Leaves signals alone: several servers share a process here, and one place stops them all."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Site(NamedTuple):
+    """An application and the socket that it listens on."""
+
+    server: Quiet
+    listener: socket.socket
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port now, so that a taken one is told before anything is started.
+
+    Raises click.ClickException.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        what = {
+            errno.EADDRINUSE: "is taken by another program; choose another one",
+            errno.EACCES: "may not be used by this user; choose one above 1023",
+            errno.EADDRNOTAVAIL: "cannot be had: this machine does not have the address",
+        }.get(error.errno or 0, f"cannot be had ({error.strerror})")
+        raise click.ClickException(f"Port {port} on {host} {what}.") from None
+    except OverflowError:
+        listener.close()
+        raise click.ClickException(f"{port} is not a port; they go from 1 to 65535.") from None
+    listener.setblocking(False)
+    return listener
+
+
+def site(
+    application: Any, listener: socket.socket, *, lifespan: bool = False, grace: int = GRACE
+) -> Site:
+    """An application on a socket. Nothing is logged but errors: addresses hold secrets (A6), and
+    forwarded headers are read by us alone (A13)."""
+    config = uvicorn.Config(
+        application,
+        lifespan="on" if lifespan else "off",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=grace,
+    )
+    return Site(Quiet(config), listener)
+
+
+def run(sites: list[Site], *, ready: Callable[[], Awaitable[None]]) -> None:
+    """Serve until SIGINT or SIGTERM. `ready` is awaited once all sites answer."""
+    loop_factory = sites[0].server.config.get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve(sites, ready))
+
+
+async def _serve(sites: list[Site], ready: Callable[[], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    servers = [asyncio.create_task(each.server.serve(sockets=[each.listener])) for each in sites]
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await _until_started(sites, servers)
+        await ready()
+        await asyncio.wait([stopped, *servers], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in sites:
+            each.server.should_exit = True
+        await asyncio.gather(*servers, return_exceptions=True)
+        stopped.cancel()
+
+
+async def _until_started(sites: list[Site], servers: list[asyncio.Task[None]]) -> None:
+    while not all(each.server.started for each in sites):
+        for task in servers:
+            if task.done():
+                await task  # raises what went wrong
+                return
+        await asyncio.sleep(0.01)
+
+
+def leave() -> None:
+    """End the process now if a request still waits for somebody else's answer.
+
+    Python would wait for its thread. A payment in that state is safe: it is written down, and
+    counts as in doubt.
+    """
+    others = {threading.main_thread(), threading.current_thread()}
+    if any(each not in others and not each.daemon for each in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

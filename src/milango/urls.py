@@ -1,0 +1,23 @@
+"""The addresses of Milango: `path("", include("milango.urls"))`.
+
+Everything below /api/v1/ and /callbacks/stk/ answers in problem+json, also what is not there;
+routes of your own below those go before this include.
+"""
+
+from django.urls import path
+
+from .api import pages, views
+from .api.routes import API
+
+app_name = "milango"
+
+urlpatterns = [
+    *API,
+    path("api/v1/openapi.json", pages.openapi, name="openapi"),
+    path("api/v1/docs", pages.docs, name="docs"),
+    path("callbacks/stk/<str:token>", views.mpesa_callback, name="stk-callback"),
+    path("healthz", views.healthz, name="healthz"),
+    path("api/v1/", views.nowhere),
+    path("api/v1/<path:path>", views.nowhere),
+    path("callbacks/stk/<path:path>", views.nowhere),
+]
