@@ -22,12 +22,16 @@ def add_credential(merchant: Merchant, *, actor: str, **fields: Any) -> MpesaCre
 
     Raises InvalidRequest, naming the field, when the numbers do not fit together.
     """
-    credential = MpesaCredential(merchant=merchant, **fields)
+    return store_credential(MpesaCredential(merchant=merchant, **fields), actor=actor)
+
+
+def store_credential(credential: MpesaCredential, *, actor: str) -> MpesaCredential:
+    """`add_credential` for a row that a form has filled in already."""
     check(credential)
     try:
         with transaction.atomic():
             credential.save(force_insert=True)
-            _announce(credential, actor, "credential.added", sorted(fields))
+            _announce(credential, actor, "credential.added", list(SECRETS))
     except IntegrityError:
         message = f"The short code {credential.short_code} is already registered there."
         raise InvalidRequest(message, field="short_code") from None

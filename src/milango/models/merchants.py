@@ -30,7 +30,6 @@ class Merchant(Identified):
     def __str__(self) -> str:
         return self.name
 
-
     def clean(self) -> None:
         """Refuse a tariff that could not be sold by (ValidationError)."""
         try:

@@ -1,0 +1,143 @@
+"""What every admin page of ours shares: it is scoped to the person's merchants, and keeps secrets.
+
+One class does it all, so that no page can forget a part: rows, choices of foreign keys, filters,
+searches and lookups in the address (threats B9).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.admin import SimpleListFilter
+from django.db.models import ForeignKey, Model, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+from milango.models import Membership, Merchant
+from milango.models.fields import encrypted_fields
+
+HIDDEN = ("hash", "mac", "callback_token_hash", "standing")
+"""Columns that are nobody's business: neither shown nor searched."""
+
+
+def merchants_of(request: HttpRequest) -> QuerySet[Merchant]:
+    """The merchants that the person looks after; a superuser looks after all."""
+    everything = Merchant.objects.all()
+    if request.user.is_superuser:
+        return everything
+    mine = Membership.objects.filter(user=request.user).values("merchant_id")  # type: ignore[misc]  # people here are logged in
+    return everything.filter(pk__in=mine)
+
+
+def actor_of(request: HttpRequest) -> str:
+    """How the audit trail names the person."""
+    return f"admin:{request.user.get_username()}"
+
+
+class MerchantFilter(SimpleListFilter):
+    """Filter by merchant, offering and accepting only the person's own."""
+
+    title = "merchant"
+    parameter_name = "of"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The person's merchants."""
+        return [(merchant.id.hex, merchant.name) for merchant in merchants_of(request)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Rows of the chosen one; a foreign or malformed id chooses nothing."""
+        if self.value() is None:
+            return queryset
+        known = {merchant.id.hex: merchant.pk for merchant in merchants_of(request)}
+        chosen = known.get(str(self.value()))
+        return queryset.filter(merchant_id=chosen) if chosen else queryset.none()
+
+
+class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
+    """Rows of the person's merchants only. Nothing that money hangs on can be deleted."""
+
+    list_per_page = 50
+    show_full_result_count = False
+    list_filter_submit = False
+    shown_lookups: ClassVar[tuple[str, ...]] = ()
+    """Lookups in the address that are allowed besides the filters."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Another merchant's row is as absent as one that never was."""
+        rows: QuerySet[Any] = super().get_queryset(request)
+        if request.user.is_superuser:
+            return rows
+        return self.scoped(rows, merchants_of(request))
+
+    def scoped(self, rows: QuerySet[Any], merchants: QuerySet[Merchant]) -> QuerySet[Any]:
+        """The rows that belong to these merchants."""
+        return rows.filter(merchant_id__in=merchants.values("pk"))
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Choices are scoped as rows are."""
+        related = db_field.related_model
+        if related is Merchant:
+            kwargs["queryset"] = merchants_of(request)
+        elif isinstance(related, type) and _has_merchant(related):
+            mine = merchants_of(request).values("pk")
+            kwargs["queryset"] = related._default_manager.filter(merchant_id__in=mine)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """No probing of columns through the address, one character at a time."""
+        names = {name for name in self.list_filter if isinstance(name, str)}
+        field = lookup.split("__", 1)[0]
+        return field in names | set(self.shown_lookups) and field not in HIDDEN
+
+    def get_exclude(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        """Secrets are for typing in: who may only look does not get them shown."""
+        hidden = [name for name in HIDDEN if _has(self.model, name)]
+        if not self.has_change_permission(request, obj):
+            hidden += [field.name for field in encrypted_fields(self.model)]
+        return hidden
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Payments, receipts and what belongs to them stay for seven years."""
+        return False
+
+
+class ReadOnlyAdmin(ScopedAdmin):
+    """To be looked at."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Only flows write these."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Only flows write these."""
+        return False
+
+
+class ReadOnlyInline(TabularInline):  # type: ignore[misc]
+    """Rows below another row, to be looked at. Its parent is scoped already."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Only flows write these."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Only flows write these."""
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Who sees the row above sees these."""
+        return True
+
+
+def _has(model: type[Model], name: str) -> bool:
+    return any(field.name == name for field in model._meta.get_fields())
+
+
+def _has_merchant(model: type[Model]) -> bool:
+    return _has(model, "merchant")

@@ -1,0 +1,273 @@
+"""The admin: everybody sees their own merchants only, secrets never, and money cannot be edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin import site
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from milango.flows import audit
+from milango.flows.settle import settle_many
+from milango.models import (
+    ApiKey,
+    AuditEntry,
+    Customer,
+    Doubt,
+    InboundCallback,
+    Membership,
+    Merchant,
+    MpesaCredential,
+    Payment,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from tests.flows.conftest import accepted, make_payment, original, paid
+from tests.people import make_credential, make_key, make_merchant
+
+pytestmark = pytest.mark.django_db
+
+OURS: list[Any] = [model for model in site._registry if model._meta.app_label == "milango"]
+SECRETS = ("consumer-key", "consumer-secret", "the-passkey", "webhook-secret")
+
+
+def world(name: str, number: int) -> dict[Any, Any]:
+    """A merchant with one row of everything, each bearing the merchant's own name."""
+    merchant = make_merchant(name)
+    credential = make_credential(
+        merchant,
+        short_code=str(number),
+        consumer_key=f"consumer-key-{name}",
+        consumer_secret=f"consumer-secret-{name}",
+        passkey=f"the-passkey-{name}",
+    )
+    endpoint = WebhookEndpoint.objects.create(
+        merchant=merchant, url=f"https://{name}.example/hook", secret=f"webhook-secret-{name}"
+    )
+    payment = make_payment(
+        credential,
+        account_reference=name,
+        service_type="captive_portal",
+        phone=f"254700{number}",
+    )
+    callback = paid(payment, f"RCPT{name}".upper(), original=original(payment, name.encode()))
+    settle_many([accepted(payment), callback])
+    Doubt.objects.create(
+        merchant=merchant,
+        payment=payment,
+        kind="refund_due",
+        amount=50,
+        owner=name,
+        raised_at=timezone.now(),
+    )
+    key, _ = make_key(merchant, name=name)
+    audit.record(name, "test.entry", name, merchant=merchant)
+    return {"merchant": merchant, "payment": payment, "credential": credential, "key": key} | {
+        "endpoint": endpoint
+    }
+
+
+@pytest.fixture
+def mine() -> dict[Any, Any]:
+    return world("alpha", 600001)
+
+
+@pytest.fixture
+def theirs() -> dict[Any, Any]:
+    return world("omega", 600002)
+
+
+def log_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def staff(mine) -> Client:
+    """Somebody with every permission, who looks after one merchant."""
+    user = User.objects.create_user("clerk", is_staff=True)
+    user.user_permissions.set(Permission.objects.all())
+    Membership.objects.create(user=user, merchant=mine["merchant"])
+    return log_in(user)
+
+
+@pytest.fixture
+def owner() -> Client:
+    return log_in(User.objects.create_superuser("owner"))
+
+
+def url(model: Any, page: str, *args: Any) -> str:
+    return reverse(f"admin:milango_{model._meta.model_name}_{page}", args=args)
+
+
+def rows_of(model: Any, merchant: Merchant) -> list[Any]:
+    if model is Merchant:
+        return [merchant]
+    path = "payment__merchant" if model.__name__ == "Receipt" else "merchant"
+    return list(model.objects.filter(**{path: merchant}))
+
+
+def text(answer: Any) -> str:
+    return answer.content.decode().lower()
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_lists_and_pages_show_ones_own_merchant_only(model, staff, owner, mine, theirs) -> None:
+    answer = staff.get(url(model, "changelist"))
+    assert answer.status_code == 200
+    assert "omega" not in text(answer)
+    assert "600002" not in text(answer)
+    assert owner.get(url(model, "changelist")).status_code == 200
+    for row in rows_of(model, theirs["merchant"]):
+        for page in ("change", "history", "delete"):
+            for ask in (staff.get, staff.post):
+                foreign = ask(url(model, page, row.pk))
+                assert foreign.status_code in {302, 403, 404}, (page, ask)
+                assert "omega" not in text(foreign)
+    for row in rows_of(model, mine["merchant"]):
+        own = staff.get(url(model, "change", row.pk))
+        assert own.status_code in {200, 403}
+        assert "omega" not in text(own)
+        assert owner.get(url(model, "change", row.pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_add_pages_offer_ones_own_merchants_only(model, staff, mine, theirs) -> None:
+    answer = staff.get(url(model, "add"))
+    assert answer.status_code in {200, 403}
+    assert "omega" not in text(answer)
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_filters_and_searches_reach_no_other_merchant(model, staff, mine, theirs) -> None:
+    foreign = theirs["merchant"]
+    for asked in ({"of": foreign.id.hex}, {"merchant__id__exact": str(foreign.pk)}, {"q": "omega"}):
+        answer = staff.get(url(model, "changelist"), asked)
+        assert answer.status_code in {200, 302, 400}
+        shown = text(answer).replace('value="omega"', "")  # the search box repeats what was typed
+        assert "omega.example" not in shown
+        assert "600002" not in shown
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"merchant__name__startswith": "om"},
+        {"hash__startswith": "a"},
+        {"standing__contains": "x"},
+        {"callback_token_hash__startswith": "0"},
+        {"credential__consumer_key__startswith": "c"},
+    ],
+)
+def test_columns_cannot_be_probed_through_the_address(staff, mine, asked) -> None:
+    for model in (Payment, ApiKey, MpesaCredential):
+        assert staff.get(url(model, "changelist"), asked).status_code in {302, 400}
+
+
+def test_another_merchant_cannot_be_given_a_row(staff, theirs) -> None:
+    answer = staff.post(
+        url(ApiKey, "add"),
+        {"merchant": str(theirs["merchant"].pk), "kind": "secret", "scopes": ["read"]},
+    )
+    assert answer.status_code == 200, "the form is shown again"
+    assert ApiKey.objects.filter(merchant=theirs["merchant"]).count() == 1
+
+
+def test_another_merchants_key_cannot_be_revoked(staff, mine, theirs) -> None:
+    staff.post(
+        url(ApiKey, "changelist"),
+        {"action": "revoke", "_selected_action": [str(theirs["key"].pk), str(mine["key"].pk)]},
+    )
+    assert ApiKey.objects.get(pk=theirs["key"].pk).revoked_at is None
+    assert ApiKey.objects.get(pk=mine["key"].pk).revoked_at is not None
+
+
+@pytest.mark.parametrize("model", [Payment, InboundCallback, Customer, AuditEntry, WebhookDelivery])
+def test_money_and_evidence_are_read_only_even_for_the_owner(model, owner, mine) -> None:
+    assert owner.get(url(model, "add")).status_code == 403
+    for row in model.objects.all():
+        assert owner.post(url(model, "change", row.pk), {"status": "Failed"}).status_code == 403
+        assert owner.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    assert Payment.objects.get().status == "Success"
+
+
+@pytest.mark.slow
+def test_no_page_shows_a_secret(owner, staff, mine) -> None:
+    for model in OURS:
+        pages = [url(model, "changelist")]
+        pages += [
+            url(model, page, row.pk)
+            for row in model.objects.all()
+            for page in ("change", "history")
+        ]
+        for client in (owner, staff):
+            for page in pages:
+                shown = text(client.get(page))
+                assert not any(secret in shown for secret in SECRETS), page
+
+
+def test_somebody_who_may_only_look_sees_no_secret(mine) -> None:
+    user = User.objects.create_user("looker", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    Membership.objects.create(user=user, merchant=mine["merchant"])
+    shown = log_in(user).get(url(MpesaCredential, "change", mine["credential"].pk))
+    assert shown.status_code == 200
+    assert not any(secret in text(shown) for secret in SECRETS)
+
+
+FORM = {"kind": "till", "short_code": "600777", "environment": "sandbox", "active": "on"}
+TYPED = {"consumer_key": "ck", "consumer_secret": "cs", "passkey": "pk"}
+
+
+def test_a_credential_typed_in_is_stored_sealed_and_audited(staff, mine) -> None:
+    merchant = {"merchant": str(mine["merchant"].pk)}
+    wrong = staff.post(url(MpesaCredential, "add"), FORM | TYPED | merchant)
+    assert "store" in text(wrong), "a till without its store number is refused in words"
+    done = staff.post(
+        url(MpesaCredential, "add"), FORM | TYPED | merchant | {"store_number": "600778"}
+    )
+    assert done.status_code == 302
+    row = MpesaCredential.objects.get(short_code="600777")
+    assert (row.consumer_key, row.passkey, row.version) == ("ck", "pk", 1)
+    entry = AuditEntry.objects.get(action="credential.added")
+    assert (entry.actor, entry.merchant) == ("admin:clerk", mine["merchant"])
+
+
+def test_a_blank_secret_stays_as_it_was_and_a_change_is_a_version(staff, mine) -> None:
+    credential = mine["credential"]
+    form = FORM | {"kind": "paybill", "short_code": credential.short_code, "passkey": "new one"}
+    form |= {"environment": "simulator", "store_number": ""}
+    assert staff.post(url(MpesaCredential, "change", credential.pk), form).status_code == 302
+    row = MpesaCredential.objects.get(pk=credential.pk)
+    assert (row.passkey, row.consumer_key) == ("new one", "consumer-key-alpha")
+    assert row.version == 2
+    entry = AuditEntry.objects.get(action="credential.changed")
+    assert entry.detail["fields"] == ["passkey"]
+    assert WebhookDelivery.objects.filter(event_type="credential.changed").count() == 1
+
+
+def test_a_new_key_is_shown_once(staff, mine) -> None:
+    form = {"merchant": str(mine["merchant"].pk), "kind": "publishable", "name": "page"}
+    answer = staff.post(url(ApiKey, "add"), form)
+    assert "no-store" in answer["Cache-Control"]
+    assert "pk_" in answer.content.decode()
+    key = ApiKey.objects.get(name="page")
+    again = staff.get(url(ApiKey, "change", key.pk)).content.decode()
+    assert again.count("pk_") <= again.count(key.hint)
+
+
+def test_a_doubt_is_resolved_with_a_note(staff, mine) -> None:
+    doubt = Doubt.objects.get()
+    staff.post(url(Doubt, "change", doubt.pk), {"resolution": ""})
+    doubt.refresh_from_db()
+    assert doubt.resolved_at is None
+    staff.post(url(Doubt, "change", doubt.pk), {"resolution": "sent back by hand"})
+    doubt.refresh_from_db()
+    assert doubt.resolved_at is not None
+    assert AuditEntry.objects.filter(action="doubt.resolved").count() == 1
+    assert audit.first_broken() is None
