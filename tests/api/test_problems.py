@@ -11,6 +11,7 @@ import pytest
 from django.db import InterfaceError, OperationalError
 
 from milango.core.errors import ImpossibleTransition, InvalidRequest, SecretUnreadable
+from milango.core.explanations import EXPLANATIONS
 from milango.core.problems import PROBLEMS, problem_of
 from milango.models import InboundCallback, MpesaCredential, Payment
 from tests.people import PAYER
@@ -29,6 +30,16 @@ def test_every_code_has_its_place_on_the_page():
     for text in re.split(r"^### ", page, flags=re.MULTILINE)[1:]:
         for part in ("**What happened:**", "**The money:**", "**Next:**"):
             assert part in text, text.partition("\n")[0]
+
+
+def test_the_page_the_documentation_and_the_code_tell_the_same(client):
+    page = " ".join((DOCS / "errors.md").read_text("utf-8").split()).lower()
+    shown = client.get("/api/v1/docs").content.decode()
+    for code, about in EXPLANATIONS.items():
+        for told in (about.happened, about.money, about.next):
+            assert told.lower() in page, code
+        assert f'id="{code}"' in shown
+    assert set(EXPLANATIONS) == set(PROBLEMS)
 
 
 @pytest.mark.parametrize("path", ["nope", "payments/a/b/c", "stk-push/", "payments/status/", ""])

@@ -14,6 +14,8 @@ from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
 from milango.core.answers import Answer
+from milango.core.explanations import EXPLANATIONS
+from milango.core.problems import PROBLEMS
 
 from . import openapi as openapi_document
 from .door import plain_door
@@ -74,7 +76,14 @@ def _view(document: dict[str, Any]) -> dict[str, Any]:
         "operations": operations,
         "schemas": [_schema(name, schema) for name, schema in schemas.items()],
         "security": document["components"]["securitySchemes"],
+        "problems": [_problem(code) for code in PROBLEMS],
     }
+
+
+def _problem(code: str) -> dict[str, Any]:
+    status, title = PROBLEMS[code]
+    about = msgspec.structs.asdict(EXPLANATIONS[code])
+    return {"code": code, "status": status, "title": title, **about}
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:

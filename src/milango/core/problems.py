@@ -9,7 +9,9 @@ import msgspec
 from .errors import Declined, InvalidRequest, MilangoError
 from .inputs import InvalidFields
 
-DOCS: Final = "https://milango.dev/errors#"
+DOCS: Final = "/api/v1/docs#"
+"""Where each code is explained, below this installation's own address."""
+
 CONTENT_TYPE: Final = "application/problem+json"
 
 PROBLEMS: Final[dict[str, tuple[int, str]]] = {
