@@ -45,6 +45,10 @@ def run(stop: threading.Event) -> None:
         except (DatabaseError, InterfaceError, Declined) as error:
             wait = BACK_OFF
             said = _say_once(error, said)
+        except Exception as error:
+            # One row that breaks us must not end the work for all the others.
+            wait = BACK_OFF
+            said = _say_once(error, said)
         stop.wait(wait)
     connections.close_all()
 

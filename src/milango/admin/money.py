@@ -91,9 +91,12 @@ class PaymentAdmin(ReadOnlyAdmin):
             None,
             {
                 "fields": (
-                    ("public_id", "status", "reason"),
-                    ("amount", "amount_paid", "receipt_number"),
-                    ("confirming", "late", "duplicate_of"),
+                    "public_id",
+                    ("status", "reason"),
+                    ("amount", "amount_paid"),
+                    "receipt_number",
+                    ("confirming", "late"),
+                    "duplicate_of",
                 )
             },
         ),
@@ -101,10 +104,12 @@ class PaymentAdmin(ReadOnlyAdmin):
             "Asked",
             {
                 "fields": (
-                    ("merchant", "short_code", "environment"),
+                    ("merchant", "environment"),
+                    ("short_code", "account_reference"),
                     ("phone", "customer"),
-                    ("account_reference", "description", "order_id"),
-                    ("service_type", "requested_by", "idempotency_key"),
+                    ("service_type", "requested_by"),
+                    ("order_id", "description"),
+                    "idempotency_key",
                     "metadata",
                 )
             },
@@ -114,8 +119,11 @@ class PaymentAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("result_code", "result_text"),
-                    ("transaction_date", "access_duration_minutes", "start_time"),
-                    ("checkout_id", "checkout_request_id", "merchant_request_id"),
+                    "transaction_date",
+                    ("access_duration_minutes", "start_time"),
+                    "checkout_id",
+                    "checkout_request_id",
+                    "merchant_request_id",
                 )
             },
         ),
@@ -123,8 +131,9 @@ class PaymentAdmin(ReadOnlyAdmin):
             "Its life",
             {
                 "fields": (
-                    ("created_at", "sending_at", "prompt_until"),
-                    ("settled_at", "next_check_at", "checks"),
+                    ("created_at", "sending_at"),
+                    ("prompt_until", "settled_at"),
+                    ("next_check_at", "checks"),
                 )
             },
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from milango.conf import conf
 from milango.core import payments as policy
-from milango.core.errors import DarajaError
+from milango.core.errors import MilangoError
 from milango.core.payments import Evidence, Source, Status
 from milango.core.schedule import LONGEST_GAP, following_check
 from milango.models import IdempotencyKey, InboundCallback, OAuthToken, Payment
@@ -20,6 +21,8 @@ from . import counters
 from .charge import never_sent
 from .clients import client_for
 from .settle import Settled, settle_many
+
+logger = logging.getLogger(__name__)
 
 UNSENT_AFTER: Final = timedelta(seconds=60)
 """A row without `sending_at` for this long belongs to a process that died before sending."""
@@ -65,7 +68,9 @@ def ask(payment: Payment) -> Settled | None:
         answer = client_for(payment.credential).payment_status(
             checkout_request_id=payment.checkout_request_id
         )
-    except DarajaError:
+    except MilangoError as error:
+        # No answer, or a credential that cannot be opened: the schedule brings us back.
+        logger.warning("payment %s could not be asked about: %s", payment.public_id, error.code)
         return None
     evidence = Evidence(
         payment_id=payment.pk,

@@ -317,6 +317,9 @@ class Migration(migrations.Migration):
                 ('payment', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='milango.payment')),
                 ('endpoint', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='milango.webhookendpoint')),
             ],
+            options={
+                'verbose_name_plural': 'webhook deliveries',
+            },
         ),
         migrations.CreateModel(
             name='Membership',

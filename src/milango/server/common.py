@@ -24,6 +24,27 @@ INSTALLED_APPS = [
     "milango",
 ]
 
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Milango",
+    "SITE_HEADER": "Milango",
+    "SITE_SYMBOL": "door_front",
+    "COLORS": {
+        "primary": {
+            "50": "236 253 243",
+            "100": "214 247 225",
+            "200": "174 237 198",
+            "300": "119 219 158",
+            "400": "63 191 116",
+            "500": "25 158 87",
+            "600": "16 122 67",
+            "700": "15 97 56",
+            "800": "15 77 46",
+            "900": "13 63 39",
+            "950": "5 35 21",
+        }
+    },
+}
+
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
