@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from milango.flows import notify
-from milango.models import Merchant, MpesaCredential, Payment
+from milango.models import Merchant, MpesaCredential, Payment, Receipt
 from tests.flows.conftest import make_payment
 from tests.people import OTHER_PAYER, make_credential, make_key
 
@@ -149,6 +149,13 @@ def test_filters_find_what_they_name(api: Api, merchant: Merchant, credential: M
         account_reference="TABLE 7",
         service_type="captive_portal",
         created_at=now + timedelta(hours=2),
+    )
+    Receipt.objects.create(
+        environment=special.environment,
+        short_code=special.party_b,
+        code=special.receipt_number,
+        payment=special,
+        source="callback",
     )
     wanted = {
         "status": "Success",

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from milango.core.payments import Evidence, Original, Outcome, Source
-from milango.models import Merchant, MpesaCredential, Payment
+from milango.models import Merchant, MpesaCredential, OpenPrompt, Payment
 from tests.people import PAYER, make_credential, make_merchant
 
 CHECKOUT = "ws_CO_2411202610153120{number:02}"
@@ -55,7 +55,16 @@ def make_payment(credential: MpesaCredential, **fields: Any) -> Payment:
         "prompt_until": asked_at + timedelta(seconds=180),
         "callback_token_hash": "0" * 64,
     }
-    return Payment.objects.create(**given | fields)
+    prompt_open = fields.pop("prompt_open", False)
+    payment = Payment.objects.create(**given | fields)
+    if prompt_open:
+        OpenPrompt.objects.create(
+            payment=payment,
+            credential=credential,
+            phone=payment.phone,
+            until=payment.prompt_until,
+        )
+    return payment
 
 
 def accepted(payment: Payment, checkout: str | None = None) -> Evidence:

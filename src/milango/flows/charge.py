@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from django.db import IntegrityError, transaction
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from milango import sealing
@@ -22,7 +23,14 @@ from milango.core.errors import DarajaBusy, DarajaError, DarajaRefused, DarajaSi
 from milango.core.inputs import PushRequest
 from milango.core.payments import Evidence, Outcome, Source, Status
 from milango.daraja import DynamicMpesaClient
-from milango.models import IdempotencyKey, MpesaCredential, Payment, PaymentEvent, SettledOrder
+from milango.models import (
+    IdempotencyKey,
+    MpesaCredential,
+    OpenPrompt,
+    Payment,
+    PaymentEvent,
+    SettledOrder,
+)
 from milango.models.ids import uuid7
 
 from . import installations, notify
@@ -91,20 +99,16 @@ def prepare(
     installations.require_adopted()
     payment, token = _new_payment(caller, credential, request, idempotency_key)
     callback_url = conf().address(f"/callbacks/stk/{token}")
-    try:
-        with transaction.atomic(durable=True):
-            replayed = _claim_key(caller, credential, request, payment)
-            if replayed:
-                return replayed
-            _count(caller, request.phone_number, peer, payment.created_at)
-            _check_order(caller, request)
-            _check_open_prompt(caller, payment)
-            created = notify.new_event(payment, "payment.created", payment.created_at)
-            payment.save(force_insert=True)
-            notify.write([created])
-    except IntegrityError:
-        # Two requests at the same instant: the other one has the phone now.
-        raise _prompt_open(caller, payment) from None
+    with transaction.atomic(durable=True):
+        replayed = _claim_key(caller, credential, request, payment)
+        if replayed:
+            return replayed
+        _count(caller, request.phone_number, peer, payment.created_at)
+        _check_order(caller, request)
+        _take_phone(caller, payment)
+        created = notify.new_event(payment, "payment.created", payment.created_at)
+        payment.save(force_insert=True)
+        notify.write([created])
     return Opened(payment, credential, callback_url)
 
 
@@ -167,7 +171,6 @@ def _new_payment(
         requested_by="browser" if caller.publishable else "server",
         callback_token_hash=signing.token_hash(token),
         created_at=now,
-        prompt_open=True,
         prompt_until=now + timedelta(seconds=conf().prompt_life),
     )
     return payment, token
@@ -226,22 +229,29 @@ def _check_order(caller: Caller, request: PushRequest) -> None:
         raise Declined("order_already_paid", message, field="order_id", extra=known)
 
 
-def _check_open_prompt(caller: Caller, payment: Payment) -> None:
+def _take_phone(caller: Caller, payment: Payment) -> None:
     """One open prompt per phone and credential, for the prompt's life only."""
-    open_prompts = Payment.objects.filter(
-        credential_id=payment.credential_id, phone=payment.phone, prompt_open=True
+    _prompts_like(payment).filter(until__lte=payment.created_at).delete()
+    mine = OpenPrompt(
+        payment=payment,
+        credential_id=payment.credential_id,
+        phone=payment.phone,
+        until=payment.prompt_until,
     )
-    open_prompts.filter(prompt_until__lte=payment.created_at).update(prompt_open=False)
-    if open_prompts.exists():
-        raise _prompt_open(caller, payment)
+    OpenPrompt.objects.bulk_create([mine], ignore_conflicts=True)
+    # Of two requests at the same instant, one has waited here for the other to commit.
+    holder = _prompts_like(payment).get()
+    if holder.payment_id != payment.pk:
+        raise _prompt_open(caller, payment, holder)
 
 
-def _prompt_open(caller: Caller, payment: Payment) -> Declined:
-    other = Payment.objects.filter(
-        credential_id=payment.credential_id, phone=payment.phone, prompt_open=True
-    ).first()
-    left = (other.prompt_until - payment.created_at).total_seconds() if other else 1
-    known = {"payment": other.public_id} if other and not caller.publishable else {}
+def _prompts_like(payment: Payment) -> QuerySet[OpenPrompt]:
+    return OpenPrompt.objects.filter(credential_id=payment.credential_id, phone=payment.phone)
+
+
+def _prompt_open(caller: Caller, payment: Payment, holder: OpenPrompt) -> Declined:
+    left = (holder.until - payment.created_at).total_seconds()
+    known = {} if caller.publishable else {"payment": f"pay_{holder.payment_id.hex}"}
     message = (
         "A prompt is already open on this phone. Let the payer answer it, or wait; "
         "no second prompt was sent."
@@ -276,9 +286,11 @@ def mark_sending(payment: Payment) -> None:
     now = timezone.now()
     until = now + timedelta(seconds=conf().prompt_life)
     mine = Payment.objects.filter(pk=payment.pk, status=Status.PENDING.value, sending_at=None)
-    if not mine.update(sending_at=now, prompt_until=until):
-        # We slept so long that a sweep has already failed the row as `not_sent`.
-        raise DarajaBusy("This request took too long to start. No prompt was sent.")
+    with transaction.atomic(durable=True):
+        if not mine.update(sending_at=now, prompt_until=until):
+            # We slept so long that a sweep has already failed the row as `not_sent`.
+            raise DarajaBusy("This request took too long to start. No prompt was sent.")
+        OpenPrompt.objects.filter(pk=payment.pk).update(until=until)
 
 
 def _push(client: DynamicMpesaClient, opened: Opened) -> Evidence:
@@ -342,6 +354,7 @@ def abandon(payment: Payment) -> None:
             settle_many([never_sent(row)])
         else:
             PaymentEvent.objects.filter(payment=row).delete()
+            OpenPrompt.objects.filter(pk=row.pk).delete()
             row.delete()
 
 

@@ -12,7 +12,7 @@ from milango import sealing
 from milango.core import signing
 from milango.core.errors import Declined
 from milango.core.filters import PageRequest
-from milango.models import Payment, PaymentEvent
+from milango.models import Payment, PaymentEvent, Receipt
 from milango.models.ids import parse_public_id
 
 from .callers import Caller, authenticate
@@ -89,6 +89,10 @@ def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:
     """One page of the caller's payments, newest first."""
     _require_secret_reader(caller)
     wanted = {COLUMNS[name]: value for name, value in page.where.items()}
+    if "receipt_number" in wanted:
+        # Receipts are indexed by their code; payments are not.
+        owners = Receipt.objects.filter(code=wanted["receipt_number"])
+        wanted["pk__in"] = owners.values("payment_id")
     rows = Payment.objects.filter(merchant=caller.merchant, **wanted).order_by("-pk")
     if page.starting_after:
         rows = rows.filter(pk__lt=page.starting_after)

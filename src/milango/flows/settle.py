@@ -31,6 +31,7 @@ from milango.models import (
     Doubt,
     InboundCallback,
     MpesaCredential,
+    OpenPrompt,
     Payment,
     PaymentEvent,
     Receipt,
@@ -323,11 +324,18 @@ def _record(cases: list[Case]) -> None:
         if _newly_paid(case):
             grants.append(grant.sell_time(case.payment, at))
     _save(changed)
+    _free_phones(changed)
     grant.write([row for row in grants if row])
     _take_back([case for case in changed if case.status in GONE])
     _raise_doubts(changed)
     notify.write(events)
     _ring(events)
+
+
+def _free_phones(cases: list[Case]) -> None:
+    """Nobody is looking at these prompts any more."""
+    over = [c.payment.pk for c in cases if c.status in FINAL or c.payment.confirming]
+    OpenPrompt.objects.filter(pk__in=over).delete()
 
 
 def _newly_paid(case: Case) -> bool:
@@ -342,7 +350,11 @@ def _take_back(cases: list[Case]) -> None:
         return
     payments = [case.payment for case in cases]
     grant.revoke(payments, cases[0].arrivals[-1].observed_at)
-    SettledOrder.objects.filter(payment__in=payments).delete()
+    orders = SettledOrder.objects.filter(
+        merchant_id__in={payment.merchant_id for payment in payments},
+        order_id__in={payment.order_id for payment in payments},
+    )
+    orders.filter(payment__in=payments).delete()
 
 
 def _claim_orders(cases: list[Case]) -> None:
@@ -434,8 +446,6 @@ def _write_columns(case: Case, at: datetime) -> None:
     payment.status = status.value
     payment.late = payment.late or (was is Status.FAILED and status is Status.SUCCESS)
     payment.merchant_request_id = payment.merchant_request_id or _merchant_request_id(case)
-    if status in FINAL or payment.confirming:
-        payment.prompt_open = False
     payment.settled_at = None if status is Status.PENDING else payment.settled_at or at
     failed = status is Status.FAILED
     payment.reason = _reason(case) if failed else ""
@@ -479,7 +489,7 @@ def _schedule(case: Case, at: datetime) -> None:
 COLUMNS: Final = (
     "customer_id status reason confirming late duplicate_of_id standing amount_paid receipt_number "
     "transaction_date result_code result_text access_duration_minutes start_time "
-    "checkout_request_id merchant_request_id prompt_open settled_at next_check_at checks "
+    "checkout_request_id merchant_request_id settled_at next_check_at checks "
     "event_count updated_at"
 ).split()
 

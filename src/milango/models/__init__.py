@@ -4,7 +4,7 @@ from .access import AccessGrant
 from .evidence import Doubt, InboundCallback, Receipt
 from .installation import AuditEntry, Counter, Installation, OAuthToken
 from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
-from .payments import IdempotencyKey, Payment, PaymentEvent, SettledOrder
+from .payments import IdempotencyKey, OpenPrompt, Payment, PaymentEvent, SettledOrder
 from .webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "MerchantOrigin",
     "MpesaCredential",
     "OAuthToken",
+    "OpenPrompt",
     "Payment",
     "PaymentEvent",
     "Receipt",

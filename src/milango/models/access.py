@@ -15,7 +15,12 @@ class AccessGrant(Identified):
     payment = models.OneToOneField(Payment, models.PROTECT, related_name="grant")
     merchant = models.ForeignKey(Merchant, models.PROTECT, related_name="grants", **UNCONSTRAINED)
     customer = models.ForeignKey(
-        Customer, models.PROTECT, null=True, related_name="grants", **UNCONSTRAINED
+        Customer,
+        models.PROTECT,
+        null=True,
+        related_name="grants",
+        db_index=False,
+        **UNCONSTRAINED,
     )
     minutes = models.PositiveIntegerField()
     remainder = models.PositiveIntegerField(

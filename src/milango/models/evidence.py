@@ -59,7 +59,13 @@ class Receipt(models.Model):
     short_code = models.CharField(max_length=7, help_text="The number that received the money.")
     code = models.CharField(max_length=32)
     payment = models.ForeignKey(
-        Payment, models.PROTECT, null=True, blank=True, related_name="receipts", **UNCONSTRAINED
+        Payment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="receipts",
+        db_index=False,
+        **UNCONSTRAINED,
     )
     source = models.CharField(max_length=20)
     amount = models.DecimalField(max_digits=14, decimal_places=2, null=True)
@@ -68,7 +74,7 @@ class Receipt(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["environment", "short_code", "code"], name="one_payment_per_receipt"
+                fields=["code", "short_code", "environment"], name="one_payment_per_receipt"
             )
         ]
 

@@ -18,7 +18,11 @@ UNCONSTRAINED: dict[str, Any] = {"db_constraint": False}
 
 
 class Payment(Identified):
-    """One request for money. Only `flows.settle` writes what follows from evidence."""
+    """One request for money. Only `flows.settle` writes what follows from evidence.
+
+    What settling changes stands in no index and in no index's condition: PostgreSQL then writes a
+    new version beside the old one and touches no index at all.
+    """
 
     class Choices(models.TextChoices):
         """The statuses, as the database knows them."""
@@ -36,7 +40,13 @@ class Payment(Identified):
         MpesaCredential, models.PROTECT, related_name="payments", db_index=False
     )
     customer = models.ForeignKey(
-        Customer, models.PROTECT, null=True, blank=True, related_name="payments", **UNCONSTRAINED
+        Customer,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="payments",
+        db_index=False,
+        **UNCONSTRAINED,
     )
     credential_version = models.PositiveIntegerField()
     environment = models.CharField(max_length=10)
@@ -62,7 +72,13 @@ class Payment(Identified):
     )
     late = models.BooleanField(default=False, help_text="It succeeded after it had failed.")
     duplicate_of = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="duplicates", **UNCONSTRAINED
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="duplicates",
+        db_index=False,
+        **UNCONSTRAINED,
     )
     standing = models.TextField(blank=True, editable=False, help_text="All facts, as one set.")
     amount_paid = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
@@ -74,7 +90,7 @@ class Payment(Identified):
     start_time = models.DateTimeField(null=True, blank=True, help_text="UTC")
 
     # Names on the wire
-    checkout_id = models.CharField(max_length=40, unique=True, default=new_checkout_id)
+    checkout_id = models.CharField(max_length=40, default=new_checkout_id)
     checkout_request_id = models.CharField(max_length=128, null=True, blank=True)  # noqa: DJ001 - NULL keeps the unbound apart under the unique constraint
     merchant_request_id = models.CharField(max_length=128, blank=True)
     callback_token_hash = models.CharField(max_length=64, editable=False)
@@ -84,7 +100,6 @@ class Payment(Identified):
     sending_at = models.DateTimeField(
         null=True, blank=True, help_text="Just before the request went out (A11)."
     )
-    prompt_open = models.BooleanField(default=False)
     prompt_until = models.DateTimeField()
     settled_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -94,14 +109,11 @@ class Payment(Identified):
 
     class Meta:
         constraints = [
+            # A constraint, because unique=True brings a second index for LIKE.
+            models.UniqueConstraint(fields=["checkout_id"], name="one_payment_per_checkout_id"),
             models.UniqueConstraint(
-                fields=["credential", "checkout_request_id"],
+                fields=["checkout_request_id", "credential"],
                 name="one_payment_per_checkout_request_id",
-            ),
-            models.UniqueConstraint(
-                fields=["credential", "phone"],
-                condition=Q(prompt_open=True),
-                name="one_open_prompt_per_phone",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=[status.value for status in Status]),
@@ -115,19 +127,9 @@ class Payment(Identified):
             models.Index(fields=["merchant", "-id"], name="payment_pages"),
             models.Index(fields=["merchant", "phone", "-id"], name="payment_by_phone"),
             models.Index(
-                fields=["merchant", "receipt_number"],
-                condition=~Q(receipt_number=""),
-                name="payment_by_receipt",
-            ),
-            models.Index(
                 fields=["merchant", "order_id"],
                 condition=~Q(order_id=""),
                 name="payment_by_order",
-            ),
-            models.Index(
-                fields=["checkout_request_id"],
-                condition=Q(checkout_request_id__isnull=False),
-                name="payment_by_checkout_request",
             ),
             models.Index(
                 fields=["next_check_at"],
@@ -136,7 +138,7 @@ class Payment(Identified):
             ),
             models.Index(
                 fields=["created_at"],
-                condition=Q(status="Pending", sending_at__isnull=True),
+                condition=Q(sending_at__isnull=True),
                 name="payment_never_sent",
             ),
         ]
@@ -148,6 +150,37 @@ class Payment(Identified):
     def livemode(self) -> bool:
         """Real money: production only."""
         return self.environment == MpesaCredential.Environment.PRODUCTION
+
+    @property
+    def prompt_open(self) -> bool:
+        """Whether the payer's phone is taken by this payment. One query."""
+        return OpenPrompt.objects.filter(pk=self.pk).exists()
+
+
+class OpenPrompt(models.Model):
+    """A phone that is busy with a payment's prompt: one for each phone and credential.
+
+    A row of its own, so that closing a prompt changes no index of the payments.
+    """
+
+    payment = models.OneToOneField(
+        Payment, models.CASCADE, primary_key=True, related_name="+", **UNCONSTRAINED
+    )
+    credential = models.ForeignKey(
+        MpesaCredential, models.CASCADE, related_name="+", db_index=False, **UNCONSTRAINED
+    )
+    phone = models.CharField(max_length=12)
+    until = models.DateTimeField(help_text="When the prompt's life is over.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["credential", "phone"], name="one_open_prompt_per_phone"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.payment_id.hex
 
 
 class PaymentEvent(Identified):

@@ -39,12 +39,20 @@ class WebhookDelivery(Identified):
         DELIVERED = "delivered", "Delivered"
         GIVEN_UP = "given_up", "Given up"
 
-    endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="deliveries")
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, models.CASCADE, related_name="deliveries", db_index=False
+    )
     merchant = models.ForeignKey(
         Merchant, models.CASCADE, related_name="+", db_index=False, **UNCONSTRAINED
     )
     payment = models.ForeignKey(
-        Payment, models.PROTECT, null=True, blank=True, related_name="deliveries", **UNCONSTRAINED
+        Payment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="deliveries",
+        db_index=False,
+        **UNCONSTRAINED,
     )
     event_id = models.UUIDField()
     event_type = models.CharField(max_length=32)
