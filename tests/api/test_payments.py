@@ -66,7 +66,7 @@ def test_foreign_unknown_and_malformed_ids_have_the_same_bytes(
 def test_the_timeline_is_in_order(api: Api, stranger: Api, payment: Payment):
     now = timezone.now()
     kinds = ["payment.created", "payment.prompted", "payment.failed"]
-    notify.write([notify.new_event(payment, kind, now) for kind in kinds])
+    notify.write([notify.next_event(payment, kind, now) for kind in kinds])
     by_key = api.get(f"payments/{payment.public_id}/events")
     by_ticket = stranger.get(f"payments/{payment.public_id}/events", ticket=ticket_for(payment))
     assert by_key.content == by_ticket.content

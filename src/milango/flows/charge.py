@@ -106,7 +106,7 @@ def prepare(
         _count(caller, request.phone_number, peer, payment.created_at)
         _check_order(caller, request)
         _take_phone(caller, payment)
-        created = notify.new_event(payment, "payment.created", payment.created_at)
+        created = notify.next_event(payment, "payment.created", payment.created_at)
         payment.save(force_insert=True)
         notify.write([created])
     return Opened(payment, credential, callback_url)

@@ -4,49 +4,89 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from uuid import UUID
 
-from milango.models import Payment, PaymentEvent, WebhookDelivery, WebhookEndpoint
+import msgspec
+
+from milango.models import PaymentEvent, WebhookDelivery
+from milango.models.ids import uuid7
+
+from .rows import Endpoint, RowOf
 
 SILENT: Final = frozenset({"payment.created"})
 """Events that stand in the timeline and are not sent to anybody."""
 
+DUE: Final = WebhookDelivery.State.DUE.value
 
-def new_event(
-    payment: Payment, type: str, at: datetime, data: dict[str, Any] | None = None
-) -> PaymentEvent:
-    """The payment's next event, numbered; the caller saves both in one transaction."""
+
+class Event(msgspec.Struct, frozen=True):
+    """One entry of a payment's timeline."""
+
+    id: UUID
+    payment_id: UUID
+    merchant_id: UUID
+    seq: int
+    type: str
+    at: datetime
+    data: dict[str, Any]
+
+    def row(self) -> RowOf:
+        data = msgspec.json.encode(self.data).decode()
+        return (self.id, self.payment_id, self.merchant_id, self.seq, self.type, self.at, data)
+
+
+class Counted(Protocol):
+    """A payment that numbers its events."""
+
+    id: UUID
+    merchant_id: UUID
+    event_count: int
+
+
+def next_event(
+    payment: Counted, type: str, at: datetime, data: dict[str, Any] | None = None
+) -> Event:
+    """The payment's next event, numbered; the caller writes both in one transaction."""
     payment.event_count += 1
-    return PaymentEvent(
-        payment=payment,
-        merchant_id=payment.merchant_id,
-        seq=payment.event_count,
-        type=type,
-        at=at,
-        data=data or {},
+    return Event(
+        uuid7(), payment.id, payment.merchant_id, payment.event_count, type, at, data or {}
     )
 
 
-def write(events: list[PaymentEvent]) -> None:
-    """Insert events with one delivery row for every endpoint that wants them."""
-    PaymentEvent.objects.bulk_create(events)
-    WebhookDelivery.objects.bulk_create(_deliveries(events))
+def write(events: Iterable[Event]) -> None:
+    """Insert events that nobody is told of."""
+    PaymentEvent.objects.bulk_create(
+        [PaymentEvent(**msgspec.structs.asdict(event)) for event in events]
+    )
 
 
-def _deliveries(events: list[PaymentEvent]) -> Iterable[WebhookDelivery]:
-    told = [event for event in events if event.type not in SILENT]
-    merchants = {event.merchant_id for event in told}
-    if not merchants:
-        return
-    endpoints = list(WebhookEndpoint.objects.filter(merchant_id__in=merchants, active=True))
-    for event in told:
-        for endpoint in endpoints:
-            if endpoint.merchant_id == event.merchant_id and endpoint.wants(event.type):
-                yield WebhookDelivery(
-                    endpoint=endpoint,
-                    merchant_id=event.merchant_id,
-                    payment_id=event.payment_id,
-                    event_id=event.id,
-                    event_type=event.type,
-                    next_attempt_at=event.at,
-                )
+def deliveries(events: list[Event], endpoints: list[Endpoint]) -> list[RowOf]:
+    """One row for every event at every endpoint that wants it."""
+    if not endpoints:
+        return []
+    by_merchant: dict[UUID, list[Endpoint]] = {}
+    for endpoint in endpoints:
+        by_merchant.setdefault(endpoint.merchant_id, []).append(endpoint)
+    return [
+        _delivery(event, endpoint)
+        for event in events
+        if event.type not in SILENT
+        for endpoint in by_merchant.get(event.merchant_id, ())
+        if not endpoint.event_types or event.type in endpoint.event_types
+    ]
+
+
+def _delivery(event: Event, endpoint: Endpoint) -> RowOf:
+    return (
+        uuid7(),
+        endpoint.id,
+        event.merchant_id,
+        event.payment_id,
+        event.id,
+        event.type,
+        DUE,
+        0,
+        event.at,
+        event.at,
+    )

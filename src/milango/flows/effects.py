@@ -1,0 +1,259 @@
+"""What follows from a batch of evidence: events, customers, grants, deliveries, doubts.
+
+All of it is the difference between what was known of a payment before and what is known now, and
+all of it becomes rows of the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from django.db import transaction
+
+from milango import signals
+from milango.core import payments as policy
+from milango.core.payments import Outcome, Source, Status
+from milango.core.results import result
+from milango.core.schedule import first_check
+from milango.models.ids import uuid7
+
+from . import grant, notify
+from .rows import (
+    DELIVERIES,
+    DOUBTS,
+    EVENTS,
+    GRANTS,
+    PAYMENTS,
+    Changes,
+    Endpoint,
+    PaymentRow,
+    RowOf,
+)
+
+if TYPE_CHECKING:
+    from .settle import Case
+    from .store import Store
+
+FINAL: Final = frozenset({Status.SUCCESS, Status.FAILED, Status.REVERSED, Status.VOIDED})
+GONE: Final = frozenset({Status.REVERSED, Status.VOIDED})
+"""Paid, perhaps, but the money is not the merchant's any more."""
+
+EVENT_OF_STATUS: Final = {
+    Status.PENDING: "payment.reopened",
+    Status.SUCCESS: "payment.succeeded",
+    Status.FAILED: "payment.failed",
+    Status.REVERSED: "payment.reversed",
+    Status.VOIDED: "payment.voided",
+}
+
+OWN_REASONS: Final = {"not_sent": "not_sent", "refused": "refused"}
+"""Failures that M-Pesa never heard of, by our own code for them."""
+
+EVENT_OF_PUSH: Final = {
+    Outcome.ACCEPTED: "payment.prompted",
+    Outcome.UNKNOWN: "payment.unanswered",
+}
+
+ATTENTION_TO: Final = "merchant"
+"""Who owns a doubt until somebody takes it."""
+
+
+def record(rows: Store, cases: list[Case], endpoints: list[Endpoint]) -> Changes:
+    """Everything that the batch writes beside what arrived."""
+    _claim_orders(rows, cases)
+    _link_customers(rows, cases)
+    changes = Changes()
+    events: list[notify.Event] = []
+    grants: list[RowOf] = []
+    doubts: list[RowOf] = []
+    for case in cases:
+        payment, at, status = case.payment, case.arrivals[-1].observed_at, case.status
+        events += _events(case, status, at)
+        _write_columns(case, status, at)
+        _schedule(case, status, at)
+        if case.newly_paid and (sold := grant.sell_time(payment, at)):
+            grants.append(sold)
+        doubts += _doubts(case, status, at)
+        if status in FINAL or payment.confirming:
+            changes.phones_freed.append(payment.id)
+        if status in GONE:
+            changes.grants_revoked.append((payment.id, at))
+            changes.orders_freed.append((payment.merchant_id, payment.order_id, payment.id))
+        changes.payments.append(_columns(payment, at))
+    changes.inserts = [
+        (EVENTS, [event.row() for event in events]),
+        (GRANTS, grants),
+        (DELIVERIES, notify.deliveries(events, endpoints)),
+        (DOUBTS, doubts),
+    ]
+    changes.rang = list(dict.fromkeys(event.payment_id for event in events))
+    return changes
+
+
+def ring(payment_ids: list[UUID]) -> None:
+    """Tell the host project, after the commit."""
+    if payment_ids:
+        transaction.on_commit(lambda: signals.announce(payment_ids), robust=True)
+
+
+_UPDATED: Final = PAYMENTS.columns[:-1]
+
+
+def _columns(payment: PaymentRow, at: datetime) -> RowOf:
+    return (*(getattr(payment, name) for name in _UPDATED), at)
+
+
+# --- whose order, whose phone ---------------------------------------------------------------
+
+
+def _claim_orders(rows: Store, cases: list[Case]) -> None:
+    """The first success takes its order; a second one is a duplicate that is due back (A10)."""
+    paid = [case.payment for case in cases if case.payment.order_id and case.newly_paid]
+    if not paid:
+        return
+    winners = rows.claim_orders(sorted((p.merchant_id, p.order_id, p.id) for p in paid))
+    for payment in paid:
+        first = winners[(payment.merchant_id, payment.order_id)]
+        payment.duplicate_of_id = None if first == payment.id else first
+
+
+def _payer(case: Case) -> str:
+    """The number that paid, where somebody named it whole; otherwise the one that was prompted."""
+    return case.standing.payer[1] or case.payment.phone
+
+
+def _link_customers(rows: Store, cases: list[Case]) -> None:
+    paid = [case for case in cases if case.newly_paid]
+    if not paid:
+        return
+    wanted = {
+        (case.payment.merchant_id, _payer(case)): case.arrivals[-1].observed_at for case in paid
+    }
+    known = rows.customers(
+        [(uuid7(), merchant, phone, at) for (merchant, phone), at in sorted(wanted.items())]
+    )
+    for case in paid:
+        case.payment.customer_id = known[(case.payment.merchant_id, _payer(case))]
+
+
+# --- events ---------------------------------------------------------------------------------
+
+
+def _events(case: Case, now: Status, at: datetime) -> Iterable[notify.Event]:
+    payment = case.payment
+    told: list[tuple[str, dict[str, object]]] = []
+    for item, verdict in zip(case.arrivals, case.verdicts, strict=True):
+        if item.source is Source.PUSH and item.outcome in EVENT_OF_PUSH and ":" not in verdict:
+            told.append((EVENT_OF_PUSH[item.outcome], {}))
+    for kind in sorted(case.standing.all_doubts - case.before.all_doubts):
+        told.append(("payment.flagged", {"doubt": kind}))
+    confirming = policy.is_confirming(case.standing, case.asked)
+    if confirming and not payment.confirming:
+        told.append(("payment.confirming", {}))
+    was = Status(payment.status)
+    if was is not now:
+        told.append((EVENT_OF_STATUS[now], _details(case, was, now)))
+    return [notify.next_event(payment, kind, at, data) for kind, data in told]
+
+
+def _details(case: Case, was: Status, now: Status) -> dict[str, object]:
+    if now is Status.FAILED:
+        return {"reason": _reason(case), "result_code": case.standing.failure[1]}
+    if now is Status.SUCCESS:
+        late = {"late": True} if was is Status.FAILED else {}
+        duplicate = case.payment.duplicate_of_id
+        second = {"duplicate_of": f"pay_{duplicate.hex}"} if duplicate else {}
+        return {"receipt_number": case.standing.receipt, **late, **second}
+    return {}
+
+
+def _reason(case: Case) -> str:
+    code = case.standing.failure[1]
+    if _is_refusal_of_daraja(code):
+        return OWN_REASONS.get(code, "refused")
+    return result(code).reason.value
+
+
+def _is_refusal_of_daraja(code: str) -> bool:
+    """Daraja's own error codes read `400.002.02`; M-Pesa's result codes have no dots."""
+    return "." in code or code in OWN_REASONS
+
+
+# --- the payment's own columns --------------------------------------------------------------
+
+
+def _write_columns(case: Case, status: Status, at: datetime) -> None:
+    payment, standing = case.payment, case.standing
+    was = Status(payment.status)
+    payment.standing = policy.encode_standing(standing)
+    payment.confirming = policy.is_confirming(standing, case.asked)
+    payment.status = status.value
+    payment.late = payment.late or (was is Status.FAILED and status is Status.SUCCESS)
+    payment.merchant_request_id = payment.merchant_request_id or _merchant_request_id(case)
+    payment.settled_at = None if status is Status.PENDING else payment.settled_at or at
+    failed = status is Status.FAILED
+    payment.reason = _reason(case) if failed else ""
+    payment.result_code = standing.failure[1] if failed else ""
+    payment.result_text = standing.failure[2][:255] if failed else ""
+    if case.is_paid:
+        _write_money(case)
+
+
+def _write_money(case: Case) -> None:
+    payment, standing = case.payment, case.standing
+    payment.amount_paid = payment.amount
+    payment.receipt_number = standing.receipt
+    payment.result_code = "0"
+    paid_at = standing.paid_at[1]
+    payment.transaction_date = datetime.fromisoformat(paid_at) if paid_at else None
+
+
+def _merchant_request_id(case: Case) -> str:
+    if not case.payment.checkout_request_id:
+        return ""
+    for item, verdict in zip(case.arrivals, case.verdicts, strict=True):
+        if item.merchant_request_id and not verdict.startswith("doubt"):
+            return item.merchant_request_id
+    return ""
+
+
+def _schedule(case: Case, status: Status, at: datetime) -> None:
+    """Production only: when Daraja is asked to turn a claim, or a hint, into knowledge."""
+    payment, standing = case.payment, case.standing
+    settled = status in FINAL and not payment.confirming
+    if settled or not case.asked.live or not payment.checkout_request_id:
+        payment.next_check_at = None
+        return
+    news = standing.claims != case.before.claims or standing.all_doubts != case.before.all_doubts
+    hint = standing.failure != case.before.failure and not payment.checks
+    if news or (hint and payment.next_check_at is None):
+        payment.checks = 0
+        payment.next_check_at = first_check(claimed=news, now=at, prompt_until=payment.prompt_until)
+
+
+# --- what a person has to look at -----------------------------------------------------------
+
+
+def _doubts(case: Case, status: Status, at: datetime) -> Iterable[RowOf]:
+    payment = case.payment
+    kinds = case.standing.all_doubts - case.before.all_doubts
+    if status is Status.SUCCESS and (payment.late or payment.duplicate_of_id):
+        kinds |= {"refund_due"}
+    if status is Status.SUCCESS and grant.sold_nothing(payment):
+        kinds |= {"tariff_unreadable"}
+    return [
+        (
+            uuid7(),
+            payment.merchant_id,
+            payment.id,
+            kind,
+            payment.amount,
+            ATTENTION_TO,
+            at,
+            "",
+        )
+        for kind in sorted(kinds)
+    ]

@@ -1,0 +1,83 @@
+"""Callbacks as they arrived, byte for byte: the rows that keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from milango.core.payments import Evidence, Original
+from milango.models.ids import uuid7
+
+from .rows import CALLBACKS, ORPHANS, RowOf, Table
+
+if TYPE_CHECKING:
+    from .settle import Settled
+
+K = TypeVar("K")
+
+
+def tables(
+    evidence: Sequence[Evidence], settled: Sequence[Settled]
+) -> list[tuple[Table, list[RowOf]]]:
+    """What arrived with the evidence: for known payments, and for nobody's."""
+    known: dict[tuple[UUID, str], Kept] = {}
+    orphans: dict[str, Kept] = {}
+    for item, outcome in zip(evidence, settled, strict=True):
+        if item.original is None:
+            continue
+        if outcome.payment is None:
+            _keep(orphans, item.original.sha256, item.original, outcome)
+        else:
+            _keep(known, (item.payment_id, item.original.sha256), item.original, outcome)
+    return [
+        (CALLBACKS, [kept.row() for _, kept in sorted(known.items())]),
+        (ORPHANS, [kept.row() for _, kept in sorted(orphans.items())]),
+    ]
+
+
+class Kept(msgspec.Struct):
+    """One body, and how often it came again within the batch."""
+
+    original: Original
+    verdict: str
+    payment_id: UUID | None
+    merchant_id: UUID | None
+    repeats: int = 0
+
+    def row(self) -> RowOf:
+        original = self.original
+        return (
+            uuid7(),
+            "stk",
+            self.payment_id,
+            self.merchant_id,
+            original.body,
+            original.sha256,
+            msgspec.json.encode(original.headers).decode(),
+            original.peer,
+            self.verdict,
+            self.repeats,
+            original.received_at,
+        )
+
+
+def _keep(bodies: dict[K, Kept], key: K, original: Original, outcome: Settled) -> None:
+    found = bodies.get(key)
+    if found:
+        found.repeats += 1
+        return
+    payment = outcome.payment
+    bodies[key] = Kept(
+        original,
+        outcome.verdict,
+        payment.id if payment else None,
+        payment.merchant_id if payment else None,
+    )
+
+
+def poisoned_row(original: Original, payment_id: UUID | None, merchant_id: UUID | None) -> RowOf:
+    """A body that could not be settled, kept for a person."""
+    return Kept(original, "poisoned", payment_id, merchant_id).row()

@@ -1,0 +1,251 @@
+"""Settling on PostgreSQL: statements over whole batches, sent in pipelines.
+
+Parameters are arrays written as text (`{a,b}`), which costs a fraction of what adapting them
+value by value would; results come back in binary through psycopg's own loaders, not Django's,
+which call Python for every time and every JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from django.db import connection
+from psycopg.adapt import AdaptersMap
+
+from .rows import (
+    CUSTOMERS,
+    ORDERS,
+    OWN,
+    PAYMENTS,
+    RECEIPTS,
+    Changes,
+    Endpoint,
+    Opened,
+    PaymentRow,
+    ReceiptKey,
+    RowOf,
+    Table,
+)
+
+CHANNEL: Final = "milango_payments"
+"""Where the ids of payments with news are called out, separated by commas, in hex."""
+
+IDS_A_CALL: Final = 200
+"""A notification carries less than 8,000 bytes."""
+
+
+class Cursor(psycopg.Cursor[Any]):
+    """A plain psycopg cursor on Django's connection, without Django's loaders."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return psycopg.adapters
+
+
+@contextmanager
+def _pipeline() -> Iterator[Callable[..., Cursor]]:
+    """Send statements without waiting for each; they have all succeeded when the block ends."""
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    if raw.prepare_threshold is None and not _is_pooled_outside():
+        raw.prepare_threshold = 5
+
+    def send(statement: str, *parameters: object) -> Cursor:
+        cursor = Cursor(raw)
+        cursor.execute(statement, parameters, binary=True)
+        return cursor
+
+    with connection.wrap_database_errors, raw.pipeline():
+        yield send
+
+
+def _is_pooled_outside() -> bool:
+    """Behind a transaction pooler, prepared statements would be somebody else's."""
+    return bool(connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
+
+
+# --- values as PostgreSQL's array literals --------------------------------------------------
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+WRITERS: Final[dict[str, Callable[[Any], str]]] = {
+    "uuid": lambda value: value.hex,
+    "text": _text,
+    "jsonb": _text,
+    "int": str,
+    "numeric": str,
+    "bool": lambda value: "t" if value else "f",
+    "timestamptz": lambda value: f'"{value.isoformat()}"',
+    "bytea": lambda value: f'"\\\\x{value.hex()}"',
+}
+
+
+def _array(kind: str, values: Iterable[Any]) -> str:
+    write = WRITERS[kind]
+    items = ["NULL" if value is None else write(value) for value in values]
+    return "{" + ",".join(items) + "}"
+
+
+def _arrays(table: Table, rows: Sequence[RowOf]) -> list[str]:
+    return [
+        _array(kind, values)
+        for kind, values in zip(table.types, zip(*rows, strict=True), strict=True)
+    ]
+
+
+# --- statements -----------------------------------------------------------------------------
+
+
+def _unnest(types: Sequence[str]) -> str:
+    return "unnest(" + ", ".join(f"%s::{kind}[]" for kind in types) + ")"
+
+
+@lru_cache
+def _insertion(table: Table) -> str:
+    return (
+        f"INSERT INTO {table.name} ({', '.join(table.columns)}) "
+        f"SELECT * FROM {_unnest(table.types)} {table.conflict}"
+    )
+
+
+@lru_cache
+def _update(table: Table) -> str:
+    changes = ", ".join(f"{name} = new.{name}" for name in table.columns[1:])
+    new = f"{_unnest(table.types)} AS new({', '.join(table.columns)})"
+    return f"UPDATE {table.name} AS old SET {changes} FROM {new} WHERE old.id = new.id"
+
+
+LOCK: Final = (
+    f"SELECT {', '.join(f'p.{name}' for name in OWN)}, c.confirm_above, m.tariff "
+    "FROM milango_payment p "
+    "JOIN milango_mpesacredential c ON c.id = p.credential_id "
+    "JOIN milango_merchant m ON m.id = p.merchant_id "
+    "WHERE p.id = ANY(%s::uuid[]) ORDER BY p.id FOR NO KEY UPDATE OF p"
+)
+SUBSCRIBED: Final = (
+    "SELECT id, merchant_id, event_types FROM milango_webhookendpoint WHERE active AND "
+    "merchant_id IN (SELECT merchant_id FROM milango_payment WHERE id = ANY(%s::uuid[]))"
+)
+OWNERS: Final = (
+    "SELECT environment, short_code, code, payment_id FROM milango_receipt "
+    "WHERE code = ANY(%s::text[])"
+)
+TAKE_OVER: Final = (
+    # A C2B line may have booked the receipt before its payment was known.
+    "UPDATE milango_receipt r SET payment_id = new.payment_id "
+    f"FROM {_unnest(('text', 'text', 'text', 'uuid'))} "
+    "AS new(environment, short_code, code, payment_id) "
+    "WHERE r.code = new.code AND r.short_code = new.short_code "
+    "AND r.environment = new.environment AND r.payment_id IS NULL"
+)
+USED: Final = (
+    "SELECT credential_id, checkout_request_id FROM milango_payment "
+    f"WHERE (checkout_request_id, credential_id) IN (SELECT * FROM {_unnest(('text', 'uuid'))})"
+)
+WINNERS: Final = (
+    "SELECT merchant_id, order_id, payment_id FROM milango_settledorder "
+    f"WHERE (merchant_id, order_id) IN (SELECT * FROM {_unnest(('uuid', 'text'))})"
+)
+KNOWN: Final = (
+    "SELECT merchant_id, phone, id FROM milango_customer "
+    f"WHERE (merchant_id, phone) IN (SELECT * FROM {_unnest(('uuid', 'text'))})"
+)
+FREE_PHONES: Final = "DELETE FROM milango_openprompt WHERE payment_id = ANY(%s::uuid[])"
+REVOKE: Final = (
+    "UPDATE milango_accessgrant g SET revoked_at = new.at "
+    f"FROM {_unnest(('uuid', 'timestamptz'))} AS new(payment_id, at) "
+    "WHERE g.payment_id = new.payment_id AND g.revoked_at IS NULL"
+)
+FREE_ORDERS: Final = (
+    "DELETE FROM milango_settledorder WHERE (merchant_id, order_id, payment_id) IN "
+    f"(SELECT * FROM {_unnest(('uuid', 'text', 'uuid'))})"
+)
+CALL: Final = "SELECT pg_notify(%s, %s)"
+
+
+# --- verbs ----------------------------------------------------------------------------------
+
+
+def open(payment_ids: Sequence[UUID], receipts: Iterable[str]) -> Opened:
+    ids = _array("uuid", payment_ids)
+    with _pipeline() as send:
+        payments = send(LOCK, ids)
+        owners = send(OWNERS, _array("text", receipts))
+        endpoints = send(SUBSCRIBED, ids)
+    return Opened(
+        [PaymentRow(*row) for row in payments],
+        {ReceiptKey(*key): owner for *key, owner in owners},
+        [Endpoint(*row) for row in endpoints],
+    )
+
+
+def receipts(codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
+    with _pipeline() as send:
+        owners = send(OWNERS, _array("text", codes))
+    return {ReceiptKey(*key): owner for *key, owner in owners}
+
+
+def used_checkout_ids(named: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
+    credentials, ids = zip(*named, strict=True)
+    with _pipeline() as send:
+        used = send(USED, _array("text", ids), _array("uuid", credentials))
+    return set(used)
+
+
+def claim_receipts(rows: Sequence[RowOf]) -> dict[ReceiptKey, UUID | None]:
+    arrays = _arrays(RECEIPTS, rows)
+    with _pipeline() as send:
+        send(_insertion(RECEIPTS), *arrays)
+        send(TAKE_OVER, *arrays[:4])
+        owners = send(OWNERS, arrays[2])
+    return {ReceiptKey(*key): owner for *key, owner in owners}
+
+
+def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, str], UUID]:
+    arrays = _arrays(ORDERS, orders)
+    with _pipeline() as send:
+        send(_insertion(ORDERS), *arrays)
+        winners = send(WINNERS, *arrays[:2])
+    return {(merchant, order): payment for merchant, order, payment in winners}
+
+
+def customers(
+    wanted: Sequence[tuple[UUID, UUID, str, datetime]],
+) -> dict[tuple[UUID, str], UUID]:
+    arrays = _arrays(CUSTOMERS, wanted)
+    with _pipeline() as send:
+        send(_insertion(CUSTOMERS), *arrays)
+        known = send(KNOWN, *arrays[1:3])
+    return {(merchant, phone): customer for merchant, phone, customer in known}
+
+
+def insert(table: Table, rows: Sequence[RowOf]) -> None:
+    with _pipeline() as send:
+        send(_insertion(table), *_arrays(table, rows))
+
+
+def write(changes: Changes) -> None:
+    with _pipeline() as send:
+        if changes.payments:
+            send(_update(PAYMENTS), *_arrays(PAYMENTS, changes.payments))
+        for table, rows in changes.inserts:
+            if rows:
+                send(_insertion(table), *_arrays(table, rows))
+        if changes.phones_freed:
+            send(FREE_PHONES, _array("uuid", changes.phones_freed))
+        if changes.grants_revoked:
+            ids, times = zip(*changes.grants_revoked, strict=True)
+            send(REVOKE, _array("uuid", ids), _array("timestamptz", times))
+            send(FREE_ORDERS, *_arrays(ORDERS, changes.orders_freed))
+        for start in range(0, len(changes.rang), IDS_A_CALL):
+            called = changes.rang[start : start + IDS_A_CALL]
+            send(CALL, CHANNEL, ",".join(each.hex for each in called))
