@@ -20,8 +20,8 @@ from milango.core.payments import (
     Status,
     decode_standing,
     encode_standing,
-    is_confirming,
     join_all,
+    judge,
     status_of,
     weigh,
 )
@@ -137,7 +137,7 @@ def test_a_claim_becomes_a_success_only_with_proof(pieces, request_, status) -> 
 def test_no_query_answer_refutes_a_claim(answer: Outcome) -> None:
     pieces = [accepted(), paid_callback(listed=False), query(answer, 200), query(answer, 400)]
     assert outcome(pieces) is Status.PENDING
-    assert is_confirming(join_all(weigh(p, asked()) for p in pieces), asked())
+    assert judge(join_all(weigh(p, asked()) for p in pieces), asked()).is_confirming
 
 
 @pytest.mark.parametrize(

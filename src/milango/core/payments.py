@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from functools import reduce
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -372,16 +372,33 @@ def _suffices(claim: Claim, standing: Standing, asked: Asked) -> bool:
     )
 
 
-def status_of(standing: Standing, asked: Asked) -> Status:
-    """The status that follows from the facts.
+class Judged(NamedTuple):
+    """What follows from the facts about one payment."""
+
+    status: Status
+    is_paid: bool
+    """Proven, whatever became of the money afterwards."""
+    is_confirming: bool
+    """Somebody says it was paid and nobody has proven it yet: "do not pay again"."""
+
+
+def judge(standing: Standing, asked: Asked) -> Judged:
+    """The status that follows from the facts, and what is asked beside it.
 
     Two failing queries never refute a claim: such a payment stays Pending for a person (A1).
     """
+    paid = is_paid(standing, asked)
+    status = _status(standing, paid)
+    open_claim = bool(standing.claims) and status in {Status.PENDING, Status.FAILED}
+    return Judged(status, paid, open_claim)
+
+
+def _status(standing: Standing, paid: bool) -> Status:
     if standing.level is Level.REVERSED:
         return Status.REVERSED
     if standing.voided:
         return Status.VOIDED
-    if is_paid(standing, asked):
+    if paid:
         return Status.SUCCESS
     if standing.level is Level.FAILED:
         return Status.FAILED
@@ -395,9 +412,9 @@ def _refused_twice(standing: Standing) -> bool:
     return bool(first and last and last - first >= REFUSALS_APART)
 
 
-def is_confirming(standing: Standing, asked: Asked) -> bool:
-    """Somebody says it was paid and nobody has proven it yet: "do not pay again"."""
-    return bool(standing.claims) and status_of(standing, asked) in {Status.PENDING, Status.FAILED}
+def status_of(standing: Standing, asked: Asked) -> Status:
+    """The status that follows from the facts."""
+    return judge(standing, asked).status
 
 
 def join_all(standings: Iterable[Standing]) -> Standing:

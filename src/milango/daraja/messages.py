@@ -134,7 +134,8 @@ def eat_time(digits: str) -> datetime | None:
     """Daraja's 14 digits (EAT) as UTC; None when they are no time."""
     if len(digits) != 14 or not (digits.isascii() and digits.isdigit()):
         return None
+    parts = [int(digits[at : at + 2]) for at in (4, 6, 8, 10, 12)]
     try:
-        return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=EAT).astimezone(UTC)
+        return datetime(int(digits[:4]), *parts, tzinfo=EAT).astimezone(UTC)
     except (ValueError, OverflowError):
         return None

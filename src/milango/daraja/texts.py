@@ -19,7 +19,9 @@ def clean(raw: object, length: int) -> str:
     """
     if not isinstance(raw, str | int) or isinstance(raw, bool):
         return ""
-    text = "".join(char for char in str(raw)[: length * 4] if _is_plain(char))
+    text = str(raw)[: length * 4]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(char for char in text if _is_plain(char))
     return text.strip()[:length]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from milango.core import payments as policy
 from milango.core.payments import Outcome, Source, Status
 from milango.core.results import result
 from milango.core.schedule import first_check
-from milango.models.ids import uuid7
+from milango.models.ids import uuid7_hex
 
 from . import grant, notify
 from .rows import (
@@ -99,11 +100,11 @@ def ring(payment_ids: list[UUID]) -> None:
         transaction.on_commit(lambda: signals.announce(payment_ids), robust=True)
 
 
-_UPDATED: Final = PAYMENTS.columns[:-1]
+_updated: Final = attrgetter(*PAYMENTS.columns[:-1])
 
 
 def _columns(payment: PaymentRow, at: datetime) -> RowOf:
-    return (*(getattr(payment, name) for name in _UPDATED), at)
+    return (*_updated(payment), at)
 
 
 # --- whose order, whose phone ---------------------------------------------------------------
@@ -133,7 +134,7 @@ def _link_customers(rows: Store, cases: list[Case]) -> None:
         (case.payment.merchant_id, _payer(case)): case.arrivals[-1].observed_at for case in paid
     }
     known = rows.customers(
-        [(uuid7(), merchant, phone, at) for (merchant, phone), at in sorted(wanted.items())]
+        [(uuid7_hex(), merchant, phone, at) for (merchant, phone), at in sorted(wanted.items())]
     )
     for case in paid:
         case.payment.customer_id = known[(case.payment.merchant_id, _payer(case))]
@@ -150,8 +151,7 @@ def _events(case: Case, now: Status, at: datetime) -> Iterable[notify.Event]:
             told.append((EVENT_OF_PUSH[item.outcome], {}))
     for kind in sorted(case.standing.all_doubts - case.before.all_doubts):
         told.append(("payment.flagged", {"doubt": kind}))
-    confirming = policy.is_confirming(case.standing, case.asked)
-    if confirming and not payment.confirming:
+    if case.is_confirming and not payment.confirming:
         told.append(("payment.confirming", {}))
     was = Status(payment.status)
     if was is not now:
@@ -189,7 +189,7 @@ def _write_columns(case: Case, status: Status, at: datetime) -> None:
     payment, standing = case.payment, case.standing
     was = Status(payment.status)
     payment.standing = policy.encode_standing(standing)
-    payment.confirming = policy.is_confirming(standing, case.asked)
+    payment.confirming = case.is_confirming
     payment.status = status.value
     payment.late = payment.late or (was is Status.FAILED and status is Status.SUCCESS)
     payment.merchant_request_id = payment.merchant_request_id or _merchant_request_id(case)
@@ -246,7 +246,7 @@ def _doubts(case: Case, status: Status, at: datetime) -> Iterable[RowOf]:
         kinds |= {"tariff_unreadable"}
     return [
         (
-            uuid7(),
+            uuid7_hex(),
             payment.merchant_id,
             payment.id,
             kind,

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from milango.models import PaymentEvent, WebhookDelivery
-from milango.models.ids import uuid7
+from milango.models.ids import uuid7, uuid7_hex
 
 from .rows import Endpoint, RowOf
 
@@ -79,7 +79,7 @@ def deliveries(events: list[Event], endpoints: list[Endpoint]) -> list[RowOf]:
 
 def _delivery(event: Event, endpoint: Endpoint) -> RowOf:
     return (
-        uuid7(),
+        uuid7_hex(),
         endpoint.id,
         event.merchant_id,
         event.payment_id,

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from milango.core.payments import Evidence, Original
-from milango.models.ids import uuid7
+from milango.models.ids import uuid7_hex
 
 from .rows import CALLBACKS, ORPHANS, RowOf, Table
 
@@ -50,7 +50,7 @@ class Kept(msgspec.Struct):
     def row(self) -> RowOf:
         original = self.original
         return (
-            uuid7(),
+            uuid7_hex(),
             "stk",
             self.payment_id,
             self.merchant_id,

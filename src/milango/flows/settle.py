@@ -42,13 +42,23 @@ class Settled(msgspec.Struct, frozen=True):
 class Case:
     """One payment of the batch, locked, with what arrived for it."""
 
-    __slots__ = ("arrivals", "asked", "before", "payment", "standing", "verdicts", "was_paid")
+    __slots__ = (
+        "arrivals",
+        "asked",
+        "before",
+        "is_confirming",
+        "is_paid",
+        "payment",
+        "standing",
+        "status",
+        "verdicts",
+        "was_paid",
+    )
 
     def __init__(self, payment: PaymentRow, confirm_above: Decimal) -> None:
         self.payment = payment
         self.arrivals: list[Evidence] = []
         self.before = policy.decode_standing(payment.standing)
-        self.standing = self.before
         self.verdicts: list[str] = []
         self.asked = Asked(
             amount=payment.amount,
@@ -59,15 +69,13 @@ class Case:
             live=payment.livemode,
             confirm_above=confirm_above,
         )
-        self.was_paid = policy.is_paid(self.before, self.asked)
+        self.stand(self.before)
+        self.was_paid = self.is_paid
 
-    @property
-    def status(self) -> Status:
-        return policy.status_of(self.standing, self.asked)
-
-    @property
-    def is_paid(self) -> bool:
-        return policy.is_paid(self.standing, self.asked)
+    def stand(self, standing: Standing) -> None:
+        """Take a standing, and derive from it what is asked for again and again."""
+        self.standing = standing
+        self.status, self.is_paid, self.is_confirming = policy.judge(standing, self.asked)
 
     @property
     def newly_paid(self) -> bool:
@@ -190,14 +198,28 @@ def _fold_and_claim_receipts(rows: Store, cases: list[Case], owners: Owners) -> 
 
 
 def _fold(case: Case, owners: Owners) -> None:
-    case.standing = _without_lost_receipts(case, owners)
+    start = _without_lost_receipts(case, owners)
+    if start is not case.standing:
+        case.stand(start)
     case.verdicts = []
     for item in case.arrivals:
         taken = bool(item.receipt) and _is_taken(case, item.receipt or "", owners)
-        added = policy.weigh(item, case.asked, taken=taken)
-        joined = case.standing.join(added)
-        case.verdicts.append(_verdict(case, added, joined))
-        case.standing = joined
+        case.verdicts.append(_add(case, policy.weigh(item, case.asked, taken=taken)))
+
+
+def _add(case: Case, added: Standing) -> str:
+    """Join what one piece of evidence adds; returns its verdict."""
+    before, was = case.standing, case.status
+    joined = before.join(added)
+    if joined != before:
+        case.stand(joined)
+    if added.doubts:
+        return f"doubt:{min(added.doubts)}"
+    if joined == before:
+        return "duplicate"
+    if case.status is not was:
+        return "settled"
+    return "confirming" if case.is_confirming else "noted"
 
 
 def _is_taken(case: Case, code: str, owners: Owners) -> bool:
@@ -217,16 +239,6 @@ def _without_lost_receipts(case: Case, owners: Owners) -> Standing:
         claims=frozenset(claim for claim in before.claims if claim.receipt not in lost),
         doubts=before.doubts | {"receipt_taken"},
     )
-
-
-def _verdict(case: Case, added: Standing, joined: Standing) -> str:
-    if added.doubts:
-        return f"doubt:{min(added.doubts)}"
-    if joined == case.standing:
-        return "duplicate"
-    if policy.status_of(joined, case.asked) != case.status:
-        return "settled"
-    return "confirming" if policy.is_confirming(joined, case.asked) else "noted"
 
 
 def _claim_receipts(rows: Store, cases: list[Case], owners: Owners) -> bool:

@@ -38,7 +38,7 @@ class Store(Protocol):
         """Insert (merchant, order, payment), and say which payment settled each order."""
 
     def customers(
-        self, wanted: Sequence[tuple[UUID, UUID, str, datetime]]
+        self, wanted: Sequence[tuple[str, UUID, str, datetime]]
     ) -> dict[tuple[UUID, str], UUID]:
         """Find, or make from (id, merchant, phone, now), the customers: ids by merchant, phone."""
 

@@ -70,29 +70,55 @@ def _is_pooled_outside() -> bool:
     return bool(connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
 
 
-# --- values as PostgreSQL's array literals --------------------------------------------------
+# --- columns as PostgreSQL's array literals -------------------------------------------------
+#
+# A whole column at a time, in as few calls of Python as there are.
 
 
-def _text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _uuids(values: Sequence[Any]) -> str:
+    return ",".join(
+        [
+            value if isinstance(value, str) else "NULL" if value is None else value.hex
+            for value in values
+        ]
+    )
 
 
-WRITERS: Final[dict[str, Callable[[Any], str]]] = {
-    "uuid": lambda value: value.hex,
-    "text": _text,
-    "jsonb": _text,
-    "int": str,
-    "numeric": str,
-    "bool": lambda value: "t" if value else "f",
-    "timestamptz": lambda value: f'"{value.isoformat()}"',
-    "bytea": lambda value: f'"\\\\x{value.hex()}"',
+def _texts(values: Sequence[Any]) -> str:
+    if None in values:
+        return ",".join(["NULL" if value is None else _texts([value]) for value in values])
+    # NUL stands in no text that PostgreSQL takes, so it can stand for the border between two.
+    escaped = "\0".join(values).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("\0", '","') + '"'
+
+
+def _words(values: Sequence[Any]) -> str:
+    """Numbers and truth values: nothing in them needs quotes."""
+    return ",".join(map(str, values)).replace("None", "NULL")
+
+
+def _times(values: Sequence[Any]) -> str:
+    return ",".join(["NULL" if value is None else f'"{value.isoformat()}"' for value in values])
+
+
+def _bytes(values: Sequence[Any]) -> str:
+    return ",".join([f'"\\\\x{value.hex()}"' for value in values])
+
+
+WRITERS: Final[dict[str, Callable[[Sequence[Any]], str]]] = {
+    "uuid": _uuids,
+    "text": _texts,
+    "jsonb": _texts,
+    "int": _words,
+    "numeric": _words,
+    "bool": _words,
+    "timestamptz": _times,
+    "bytea": _bytes,
 }
 
 
-def _array(kind: str, values: Iterable[Any]) -> str:
-    write = WRITERS[kind]
-    items = ["NULL" if value is None else write(value) for value in values]
-    return "{" + ",".join(items) + "}"
+def _array(kind: str, values: Sequence[Any]) -> str:
+    return "{" + WRITERS[kind](values) + "}" if values else "{}"
 
 
 def _arrays(table: Table, rows: Sequence[RowOf]) -> list[str]:
@@ -110,10 +136,10 @@ def _unnest(types: Sequence[str]) -> str:
 
 
 @lru_cache
-def _insertion(table: Table) -> str:
+def _insertion(table: Table, returning: str = "") -> str:
     return (
         f"INSERT INTO {table.name} ({', '.join(table.columns)}) "
-        f"SELECT * FROM {_unnest(table.types)} {table.conflict}"
+        f"SELECT * FROM {_unnest(table.types)} {table.conflict} {returning}"
     )
 
 
@@ -123,6 +149,9 @@ def _update(table: Table) -> str:
     new = f"{_unnest(table.types)} AS new({', '.join(table.columns)})"
     return f"UPDATE {table.name} AS old SET {changes} FROM {new} WHERE old.id = new.id"
 
+
+BY_INDEX: Final = "SET LOCAL enable_seqscan = off"
+"""A plan made while a table was small would read it whole for as long as the connection lives."""
 
 LOCK: Final = (
     f"SELECT {', '.join(f'p.{name}' for name in OWN)}, c.confirm_above, m.tariff "
@@ -135,10 +164,8 @@ SUBSCRIBED: Final = (
     "SELECT id, merchant_id, event_types FROM milango_webhookendpoint WHERE active AND "
     "merchant_id IN (SELECT merchant_id FROM milango_payment WHERE id = ANY(%s::uuid[]))"
 )
-OWNERS: Final = (
-    "SELECT environment, short_code, code, payment_id FROM milango_receipt "
-    "WHERE code = ANY(%s::text[])"
-)
+OWNER: Final = "environment, short_code, code, payment_id"
+OWNERS: Final = f"SELECT {OWNER} FROM milango_receipt WHERE code = ANY(%s::text[])"
 TAKE_OVER: Final = (
     # A C2B line may have booked the receipt before its payment was known.
     "UPDATE milango_receipt r SET payment_id = new.payment_id "
@@ -155,8 +182,9 @@ WINNERS: Final = (
     "SELECT merchant_id, order_id, payment_id FROM milango_settledorder "
     f"WHERE (merchant_id, order_id) IN (SELECT * FROM {_unnest(('uuid', 'text'))})"
 )
+CUSTOMER: Final = "merchant_id, phone, id"
 KNOWN: Final = (
-    "SELECT merchant_id, phone, id FROM milango_customer "
+    f"SELECT {CUSTOMER} FROM milango_customer "
     f"WHERE (merchant_id, phone) IN (SELECT * FROM {_unnest(('uuid', 'text'))})"
 )
 FREE_PHONES: Final = "DELETE FROM milango_openprompt WHERE payment_id = ANY(%s::uuid[])"
@@ -178,8 +206,9 @@ CALL: Final = "SELECT pg_notify(%s, %s)"
 def open(payment_ids: Sequence[UUID], receipts: Iterable[str]) -> Opened:
     ids = _array("uuid", payment_ids)
     with _pipeline() as send:
+        send(BY_INDEX)
         payments = send(LOCK, ids)
-        owners = send(OWNERS, _array("text", receipts))
+        owners = send(OWNERS, _array("text", list(receipts)))
         endpoints = send(SUBSCRIBED, ids)
     return Opened(
         [PaymentRow(*row) for row in payments],
@@ -190,7 +219,7 @@ def open(payment_ids: Sequence[UUID], receipts: Iterable[str]) -> Opened:
 
 def receipts(codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
     with _pipeline() as send:
-        owners = send(OWNERS, _array("text", codes))
+        owners = send(OWNERS, _array("text", list(codes)))
     return {ReceiptKey(*key): owner for *key, owner in owners}
 
 
@@ -204,10 +233,14 @@ def used_checkout_ids(named: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]
 def claim_receipts(rows: Sequence[RowOf]) -> dict[ReceiptKey, UUID | None]:
     arrays = _arrays(RECEIPTS, rows)
     with _pipeline() as send:
-        send(_insertion(RECEIPTS), *arrays)
-        send(TAKE_OVER, *arrays[:4])
-        owners = send(OWNERS, arrays[2])
-    return {ReceiptKey(*key): owner for *key, owner in owners}
+        ours = send(_insertion(RECEIPTS, f"RETURNING {OWNER}"), *arrays)
+    owners = {ReceiptKey(*key): owner for *key, owner in ours}
+    if len(owners) < len(rows):
+        with _pipeline() as send:
+            send(TAKE_OVER, *arrays[:4])
+            held = send(OWNERS, arrays[2])
+        owners |= {ReceiptKey(*key): owner for *key, owner in held}
+    return owners
 
 
 def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, str], UUID]:
@@ -219,13 +252,17 @@ def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, s
 
 
 def customers(
-    wanted: Sequence[tuple[UUID, UUID, str, datetime]],
+    wanted: Sequence[tuple[str, UUID, str, datetime]],
 ) -> dict[tuple[UUID, str], UUID]:
     arrays = _arrays(CUSTOMERS, wanted)
     with _pipeline() as send:
-        send(_insertion(CUSTOMERS), *arrays)
-        known = send(KNOWN, *arrays[1:3])
-    return {(merchant, phone): customer for merchant, phone, customer in known}
+        new = send(_insertion(CUSTOMERS, f"RETURNING {CUSTOMER}"), *arrays)
+    known = {(merchant, phone): customer for merchant, phone, customer in new}
+    if len(known) < len(wanted):
+        with _pipeline() as send:
+            all_of_them = send(KNOWN, *arrays[1:3])
+        known |= {(merchant, phone): customer for merchant, phone, customer in all_of_them}
+    return known
 
 
 def insert(table: Table, rows: Sequence[RowOf]) -> None:

@@ -50,7 +50,7 @@ def _time(value: datetime) -> str:
 CENT: Final = Decimal("0.01")
 
 WRITERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "uuid": lambda value: value.hex,
+    "uuid": lambda value: value if isinstance(value, str) else value.hex,
     "numeric": str,
     "timestamptz": _time,
 }
@@ -214,7 +214,7 @@ def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, s
 
 
 def customers(
-    wanted: Sequence[tuple[UUID, UUID, str, datetime]],
+    wanted: Sequence[tuple[str, UUID, str, datetime]],
 ) -> dict[tuple[UUID, str], UUID]:
     kept = list(_as_kept(CUSTOMERS, wanted))
     with _cursor() as cursor:

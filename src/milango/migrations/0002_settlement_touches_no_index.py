@@ -68,9 +68,14 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='milango.customer'),
         ),
         migrations.AlterField(
+            model_name='accessgrant',
+            name='payment',
+            field=models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='grant', to='milango.payment'),
+        ),
+        migrations.AlterField(
             model_name='customer',
             name='merchant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='customers', to='milango.merchant'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='customers', to='milango.merchant'),
         ),
         migrations.AlterField(
             model_name='payment',
@@ -95,7 +100,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='webhookdelivery',
             name='endpoint',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='milango.webhookendpoint'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='milango.webhookendpoint'),
         ),
         migrations.AlterField(
             model_name='webhookdelivery',

@@ -12,7 +12,7 @@ from .payments import UNCONSTRAINED, Payment
 class AccessGrant(Identified):
     """The time one payment bought. One payment makes one grant."""
 
-    payment = models.OneToOneField(Payment, models.PROTECT, related_name="grant")
+    payment = models.OneToOneField(Payment, models.PROTECT, related_name="grant", **UNCONSTRAINED)
     merchant = models.ForeignKey(Merchant, models.PROTECT, related_name="grants", **UNCONSTRAINED)
     customer = models.ForeignKey(
         Customer,

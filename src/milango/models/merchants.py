@@ -173,7 +173,9 @@ class MpesaCredential(Identified):
 class Customer(Identified):
     """A payer, known by phone number within one merchant."""
 
-    merchant = models.ForeignKey(Merchant, models.PROTECT, related_name="customers", db_index=False)
+    merchant = models.ForeignKey(
+        Merchant, models.PROTECT, related_name="customers", db_index=False, db_constraint=False
+    )
     phone = models.CharField(max_length=12, help_text="2547XXXXXXXX or 2541XXXXXXXX")
     created_at = models.DateTimeField(auto_now_add=True)
 

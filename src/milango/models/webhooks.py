@@ -40,7 +40,11 @@ class WebhookDelivery(Identified):
         GIVEN_UP = "given_up", "Given up"
 
     endpoint = models.ForeignKey(
-        WebhookEndpoint, models.CASCADE, related_name="deliveries", db_index=False
+        WebhookEndpoint,
+        models.CASCADE,
+        related_name="deliveries",
+        db_index=False,
+        **UNCONSTRAINED,
     )
     merchant = models.ForeignKey(
         Merchant, models.CASCADE, related_name="+", db_index=False, **UNCONSTRAINED
