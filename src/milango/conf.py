@@ -48,9 +48,12 @@ class Key:
     """32 random bytes. Everything else is derived from them, one sub-key for each purpose."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Conf:
-    """What `MILANGO` may say: `MILANGO["PUBLIC_URL"]` is `conf().public_url`, and so on."""
+    """What `MILANGO` may say: `MILANGO["PUBLIC_URL"]` is `conf().public_url`, and so on.
+
+    One object for as long as the settings stand, so caches may be keyed by it.
+    """
 
     public_url: str = ""
     """Where the world reaches us, such as `https://pay.example.co.ke`, without a last slash.

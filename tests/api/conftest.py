@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from django.test import Client
 
 from milango.models import ApiKey, Merchant, MerchantOrigin, MpesaCredential, Payment
+from tests.doors import DOORS
 from tests.people import PAYER, make_credential, make_key, make_merchant
 from tests.servers import serve
 from tests.whole.conftest import Daraja
@@ -18,11 +19,39 @@ PUSH = "/api/v1/stk-push"
 ORIGIN = "https://duka.example"
 
 
+HOT: Final = (
+    "test_bad_input test_browsers test_callback test_peers test_push test_status".split()
+)
+"""Files whose tests are run at both doors."""
+
+_door: list[type[Client]] = [Client]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is answered at the hot door as well is tried there as well."""
+    if metafunc.module.__name__.rpartition(".")[2] in HOT:
+        metafunc.parametrize("door", DOORS, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def door(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The door that this test's requests come through."""
+    name = getattr(request, "param", "django")
+    _door.append(DOORS[name])
+    yield name
+    _door.pop()
+
+
+def open_client(**options: Any) -> Any:
+    """A client at the door of this test."""
+    return _door[-1](raise_request_exception=False, **options)
+
+
 class Api:
     """The API as a caller with one key uses it."""
 
     def __init__(self, key: str = "", origin: str = "") -> None:
-        self.client = Client(raise_request_exception=False)
+        self.client = open_client()
         self.headers = {"Authorization": f"Bearer {key}"} if key else {}
         if origin:
             self.headers["Origin"] = origin

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from milango import sealing
@@ -16,7 +15,7 @@ from milango.models import Doubt, InboundCallback, MpesaCredential, Payment, Rec
 from tests.flows.conftest import make_payment
 from tests.people import PAYER
 
-from .conftest import problem
+from .conftest import open_client, problem
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +43,7 @@ class Prompted:
 
 
 def post(token: str, body: bytes, **extra: Any) -> Any:
-    client = Client(raise_request_exception=False)
+    client = open_client()
     path = f"/callbacks/stk/{token}"
     return client.post(path, body, content_type="application/json", **extra)
 
@@ -82,7 +81,7 @@ def test_a_success_is_settled_before_the_answer(prompted: Prompted):
     kept = InboundCallback.objects.get()
     assert bytes(kept.body or b"") == paid(payment)
     assert kept.peer == "127.0.0.1"
-    assert kept.headers["Content-Type"] == "application/json"
+    assert kept.headers["content-type"] == "application/json"
 
 
 def test_the_same_callback_twice_is_taken_twice_and_counted_once(prompted: Prompted):
@@ -175,13 +174,13 @@ def test_64_kb_are_taken(prompted: Prompted):
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"])
 def test_only_post_is_taken(method: str, prompted: Prompted):
-    answer = Client().generic(method, f"/callbacks/stk/{prompted.token}")
+    answer = open_client().generic(method, f"/callbacks/stk/{prompted.token}")
     assert answer.status_code == 405
     assert answer.headers["Allow"] == "POST"
 
 
 def test_a_csrf_check_does_not_stand_in_the_way(prompted: Prompted):
-    strict = Client(enforce_csrf_checks=True)
+    strict = open_client(enforce_csrf_checks=True)
     path = f"/callbacks/stk/{prompted.token}"
     assert strict.post(path, b"{}", content_type="application/json").status_code == 200
 

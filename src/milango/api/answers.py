@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
-from pathlib import Path
 from typing import Final
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import Error as AnyDatabaseError
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from rest_framework.exceptions import MethodNotAllowed
 
 from milango.core.answers import Answer, cors_headers, problem_answer
-from milango.core.errors import DarajaBusy, Declined, InvalidRequest, MilangoError
+from milango.core.errors import Declined, MilangoError
 from milango.core.intake import origin_of
 from milango.flows.callers import is_known_origin
-
-logger = logging.getLogger(__name__)
-
-SHOWN: Final = (InvalidRequest, Declined, DarajaBusy)
-"""Our errors that are meant for the caller. Any other one is a matter of our own."""
+from milango.flows.problems import our_error
 
 FOREIGN: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (MethodNotAllowed, "method_not_allowed", "This address does not take this method."),
@@ -33,18 +25,6 @@ FOREIGN: Final[tuple[tuple[type[Exception], str, str], ...]] = (
 )
 """What Django and REST framework raise, in our words."""
 
-TRAIL: Final = 8
-"""Calls that the log names for an unexpected error, the innermost first."""
-
-DATABASE_DOWN: Final = (
-    "The database cannot be reached now. If this was a request for a prompt, "
-    "repeat it with the same Idempotency-Key: at most one prompt is sent."
-)
-BROKEN: Final = (
-    "Something broke on our side. If this was a request for a prompt, repeat it with the "
-    "same Idempotency-Key, or look for the payment first: a prompt may have been sent."
-)
-
 
 def answer_of(error: Exception) -> Answer:
     """The problem that tells the caller about an exception."""
@@ -52,24 +32,10 @@ def answer_of(error: Exception) -> Answer:
 
 
 def _our_error(error: Exception) -> MilangoError:
-    if isinstance(error, SHOWN):
-        return error
     for kind, code, message in FOREIGN:
         if isinstance(error, kind):
             return Declined(code, message)
-    _log(error)
-    if isinstance(error, OperationalError | InterfaceError):
-        return Declined("database_unavailable", DATABASE_DOWN, retry_after=5)
-    return Declined("internal_error", BROKEN)
-
-
-def _log(error: Exception) -> None:
-    # An exception's text may hold a phone number or a secret; where it was raised does not.
-    frames = traceback.extract_tb(error.__traceback__)[-TRAIL:]
-    trail = " < ".join(
-        f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in reversed(frames)
-    )
-    logger.error("unexpected %s in %s", type(error).__name__, trail)
+    return our_error(error)
 
 
 def response_of(answer: Answer) -> HttpResponse:

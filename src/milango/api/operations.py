@@ -191,6 +191,7 @@ BAD_BODY: Final = (
     "invalid_idempotency_key",
     "ambiguous_shortcode",
     "body_too_large",
+    "body_too_slow",
     "wrong_content_type",
 )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -21,9 +19,6 @@ from . import operations
 from .answers import origin_in, response_of
 from .door import Door, plain_door
 from .requests import peer_in, read_body
-
-TAKEN: Final = {"ResultCode": 0, "ResultDesc": "Accepted"}
-"""What Daraja wants to hear: the callback arrived. It says nothing about what was in it."""
 
 
 def _caller(request: HttpRequest) -> callers.Caller:
@@ -104,10 +99,11 @@ def mpesa_callback(request: HttpRequest, token: str) -> Answer:
     200 only once the bytes are committed, whatever they say; 503 while the database is away.
     """
     body = read_body(request, receive.BODY_LIMIT)
-    settled = receive.receive_stk(token, body, request.headers, peer_in(request))
+    kept = {name: request.headers[name] for name in receive.KEPT_HEADERS if name in request.headers}
+    settled = receive.receive_stk(token, body, kept, peer_in(request))
     if settled is None:
         raise Declined("not_found", "There is nothing at this address.")
-    return document_answer(TAKEN)
+    return document_answer(receive.TAKEN)
 
 
 @plain_door("GET", "HEAD")

@@ -84,6 +84,11 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "Nothing was stored, no prompt was sent.",
         "Keep `metadata` small.",
     ),
+    "body_too_slow": Explanation(
+        "The body did not arrive whole within 5 seconds.",
+        "Nothing was stored, no prompt was sent.",
+        "Send it again, at once.",
+    ),
     "wrong_content_type": Explanation(
         "The body does not say that it is `application/json` in UTF-8.",
         "Nothing was stored, no prompt was sent.",

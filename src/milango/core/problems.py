@@ -29,6 +29,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "invalid_filter": (400, "Not a usable filter"),
     "ambiguous_shortcode": (400, "The short code has several environments"),
     "body_too_large": (413, "The body is too large"),
+    "body_too_slow": (408, "The body did not arrive in time"),
     "wrong_content_type": (415, "The body must be application/json"),
     "method_not_allowed": (405, "Not with this method"),
     # Who asks

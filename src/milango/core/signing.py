@@ -16,6 +16,7 @@ import hmac
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
@@ -83,4 +84,12 @@ def _is_signed(token: str, kid: str, keys: Keys) -> bool:
 
 
 def _mac(text: str, key: bytes) -> str:
-    return hmac.digest(key, text.encode(), "sha256").hex()[:_MAC_DIGITS]
+    mac = _keyed(key).copy()
+    mac.update(text.encode())
+    return mac.hexdigest()[:_MAC_DIGITS]
+
+
+@lru_cache(maxsize=64)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """Keying costs more than the text does, and there are few keys."""
+    return hmac.new(key, digestmod="sha256")

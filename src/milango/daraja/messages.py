@@ -134,8 +134,9 @@ def eat_time(digits: str) -> datetime | None:
     """Daraja's 14 digits (EAT) as UTC; None when they are no time."""
     if len(digits) != 14 or not (digits.isascii() and digits.isdigit()):
         return None
-    parts = [int(digits[at : at + 2]) for at in (4, 6, 8, 10, 12)]
+    month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(4, 14, 2))
     try:
-        return datetime(int(digits[:4]), *parts, tzinfo=EAT).astimezone(UTC)
+        at = datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=EAT)
+        return at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

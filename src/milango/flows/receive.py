@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from milango import sealing
-from milango.conf import conf
+from milango.conf import Conf, conf
 from milango.core import signing
-from milango.core.errors import Declined
 from milango.core.payments import Evidence, Original
 from milango.daraja.callbacks import evidence_from
 from milango.daraja.security import is_listed
-from milango.models import InboundCallback, Payment
+from milango.models import Payment
 
+from . import batches, originals
+from . import rows as tables
+from .batches import Verb
 from .counters import count_or_decline
 from .settle import Settled, settle_many
-
-logger = logging.getLogger(__name__)
+from .store import store
 
 BODY_LIMIT: Final = 65_536
 """Bytes. A longer callback is refused with 413."""
+
+TAKEN: Final = {"ResultCode": 0, "ResultDesc": "Accepted"}
+"""What Daraja wants to hear: the callback arrived. It says nothing about what was in it."""
 
 KEPT_HEADERS: Final = ("content-type", "businessshortcode", "user-agent", "x-request-id")
 
@@ -34,98 +39,73 @@ ORPHANS_A_DAY: Final = (1_000, 86_400)
 """Callbacks with a token of ours but without a payment (a restored backup): kept up to here."""
 
 
-def receive_stk(token: str, body: bytes, headers: Mapping[str, str], peer: str) -> Settled | None:
-    """Store and settle one STK callback. None: the token is not ours (404).
+def read_stk(
+    token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime
+) -> Evidence | None:
+    """What a callback says, with its original. None: the token is not ours (404).
 
-    Raises Declined `database_unavailable` (503: the callback is not stored, do not answer 200).
+    In memory alone, so that a flood of made-up tokens reaches neither queue nor database.
+    `headers` are those to be kept, by their names in lowercase.
     """
     payment_id = signing.open_callback_token(token, sealing.key_finder("callback"))
     if payment_id is None:
         return None
-    now = timezone.now()
-    original = _original(token, body, headers, peer, now)
-    evidence = evidence_from(
+    return evidence_from(
         body,
         payment_id=payment_id,
-        listed=_is_listed(peer),
+        listed=_is_listed(peer, conf()),
         observed_at=now,
-        original=original,
-    )
-    return settle_received(evidence)
-
-
-def _original(
-    token: str, body: bytes, headers: Mapping[str, str], peer: str, now: datetime
-) -> Original:
-    kept = {name: value[:255] for name, value in headers.items() if name.lower() in KEPT_HEADERS}
-    return Original(
-        body=body,
-        headers=kept,
-        peer=peer,
-        received_at=now,
-        sha256=hashlib.sha256(body).hexdigest(),
-        token_hash=signing.token_hash(token),
+        original=Original(
+            body=body,
+            headers=headers,
+            peer=peer,
+            received_at=now,
+            sha256=hashlib.sha256(body).hexdigest(),
+            token_hash=signing.token_hash(token),
+        ),
     )
 
 
-def _is_listed(peer: str) -> bool:
-    return is_listed(peer, conf().callback_sources)
+@lru_cache(maxsize=4096)
+def _is_listed(peer: str, settings: Conf) -> bool:
+    """Few addresses send many callbacks."""
+    return is_listed(peer, settings.callback_sources)
 
 
-def settle_received(evidence: Evidence) -> Settled:
-    """Settle one callback; try a lost race once more; keep what cannot be settled for a person."""
-    try:
-        return _settle_once(evidence)
-    except (OperationalError, InterfaceError) as error:
-        return _settle_again(evidence, error)
-    except DatabaseError as error:
-        return _keep_poisoned(evidence, error)
+def receive_stk(token: str, body: bytes, headers: dict[str, str], peer: str) -> Settled | None:
+    """Store and settle one STK callback. None: the token is not ours (404).
+
+    Raises Declined `database_unavailable` (503: the callback is not stored, do not answer 200).
+    """
+    evidence = read_stk(token, body, headers, peer, timezone.now())
+    if evidence is None:
+        return None
+    (outcome,) = batches.run(CALLBACKS, [evidence])
+    if isinstance(outcome, Settled):
+        return outcome
+    raise outcome
 
 
-def _settle_once(evidence: Evidence) -> Settled:
-    with transaction.atomic(durable=True):
-        (settled,) = settle_many([evidence])
-        if settled.verdict == "orphan":
-            count_or_decline("orphans", ORPHANS_A_DAY, evidence.observed_at)
+def _settle(evidence: Sequence[Evidence]) -> list[Settled]:
+    """Settle callbacks; those without a payment are counted, and kept up to a limit."""
+    settled = settle_many(evidence)
+    for item, outcome in zip(evidence, settled, strict=True):
+        if outcome.verdict == "orphan" and item.original:
+            count_or_decline("orphans", ORPHANS_A_DAY, item.observed_at)
     return settled
 
 
-def _settle_again(evidence: Evidence, first: Exception) -> Settled:
-    """A deadlock or a serialization failure is worth one more try; a lost connection is not."""
-    if getattr(first.__cause__, "sqlstate", "") not in {"40001", "40P01"}:
-        raise _unavailable(first)
-    try:
-        return _settle_once(evidence)
-    except DatabaseError as error:
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: Exception) -> Declined:
-    logger.error("callback not stored: %s", type(error).__name__)
-    message = "The database cannot take the callback now. It is not stored."
-    return Declined("database_unavailable", message, retry_after=5)
-
-
-def _keep_poisoned(evidence: Evidence, error: Exception) -> Settled:
+def _keep_poisoned(evidence: Evidence, error: DatabaseError) -> Settled:
     """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
-    logger.error("callback kept unsettled: %s", type(error).__name__)
-    original = evidence.original
-    assert original is not None
-    payment = Payment.objects.filter(pk=evidence.payment_id).first()
+    if evidence.original is None:
+        raise error
+    owner = Payment.objects.filter(pk=evidence.payment_id).values_list("merchant_id").first()
+    known = evidence.payment_id if owner else None
+    row = originals.poisoned_row(evidence.original, known, owner[0] if owner else None)
     with transaction.atomic(durable=True):
-        InboundCallback.objects.bulk_create(
-            [
-                InboundCallback(
-                    payment=payment,
-                    merchant_id=payment.merchant_id if payment else None,
-                    body=original.body,
-                    body_sha256=original.sha256,
-                    headers=original.headers,
-                    peer=original.peer,
-                    verdict="poisoned",
-                    received_at=original.received_at,
-                )
-            ],
-            ignore_conflicts=True,
-        )
+        store().insert(tables.CALLBACKS if known else tables.ORPHANS, [row])
     return Settled(evidence.payment_id, "poisoned", None)
+
+
+CALLBACKS: Final = Verb("callbacks", _settle, attrgetter("payment_id"), _keep_poisoned)
+"""Settle callbacks, together, and keep what cannot be settled for a person."""

@@ -93,7 +93,7 @@ def settle_many(evidence: Sequence[Evidence]) -> list[Settled]:
     in the same order. Raises the database's own errors; nothing is recorded then.
     """
     rows = store()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         ids = sorted({item.payment_id for item in evidence})
         opened = rows.open(ids, {item.receipt for item in evidence if item.receipt})
         cases = _open_cases(opened.payments, evidence)

@@ -12,14 +12,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "milango.server.settings")
 
 
 def make_application() -> object:
-    """Django, with its static files answered before it: straight from the packages, so that
-    there is no step to collect them."""
+    """The hot door before Django, and Django's static files between the two: straight from the
+    packages, so that there is no step to collect them."""
     from servestatic import ServeStaticASGI  # type: ignore[import-untyped]
 
-    application = ServeStaticASGI(get_asgi_application(), max_age=300)
+    pages = ServeStaticASGI(get_asgi_application(), max_age=300)
     for folder, prefix in static_folders():
-        application.add_files(folder, prefix=prefix)
-    return application
+        pages.add_files(folder, prefix=prefix)
+    # Its flows need Django's apps, which are ready only now.
+    from milango.front import Front
+
+    return Front(pages)
 
 
 application = make_application()

@@ -66,7 +66,7 @@ def _serve_many(host: str, port: int, workers: int, background: bool | None) -> 
         host=host,
         port=port,
         workers=workers,
-        lifespan="off",
+        lifespan="on",
         access_log=False,
         log_config=None,
         proxy_headers=False,
@@ -91,7 +91,7 @@ def _serve_one(host: str, port: int, background: bool | None) -> None:
         click.echo(f"Serving on http://{host}:{port}. Ctrl-C ends it.", err=True)
 
     try:
-        run.run([run.site(application, listener)], ready=ready)
+        run.run([run.site(application, listener, lifespan=True)], ready=ready)
     finally:
         if thread and stop:
             stop.set()

@@ -83,7 +83,7 @@ def _run(listeners: list[Any], ready: dict[str, Any], password: str, *, as_json:
     simulator = import_module("milango.simulator.app").create_app(duplicate_window_s=0)
     apps = daraja_apps()
     sites = [
-        run.site(application, listeners[0], grace=1),
+        run.site(application, listeners[0], grace=1, lifespan=True),
         run.site(simulator, listeners[1], grace=1, lifespan=True),
     ]
     thread, stop = tasks.start()

@@ -1,0 +1,86 @@
+"""What becomes of a batch when the database says no.
+
+- The connection broke, or the server is away: nobody is answered as if it were stored.
+- A deadlock or a serialization failure: the batch once more.
+- Anything else is one item's fault: the batch is halved, each half in a transaction of its own,
+  until the item is alone; what becomes of it then is the verb's to say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final, NamedTuple
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+
+from milango.core.errors import Declined
+
+logger = logging.getLogger(__name__)
+
+Outcome = Any
+"""What the verb gives for one item, or the exception that its caller is to see."""
+
+CONFLICTS: Final = frozenset({"40001", "40P01"})
+"""PostgreSQL's serialization failure and deadlock: somebody else was in the way, once."""
+
+
+class Verb(NamedTuple):
+    """Something that is done to many items in one transaction."""
+
+    name: str
+    do: Callable[[Sequence[Any]], list[Outcome]]
+    """From items to outcomes, in the same order. Runs inside a transaction."""
+    lane: Callable[[Any], Hashable]
+    """Items of one lane belong together and are never parted."""
+    alone: Callable[[Any, DatabaseError], Outcome]
+    """What becomes of an item that fails even alone; raises to let its caller see the error."""
+
+
+def run(verb: Verb, items: Sequence[Any]) -> list[Outcome]:
+    """Do the verb, committed; one outcome for each item, in order. Never raises Exception."""
+    try:
+        return _run(verb, items)
+    except Exception as error:
+        return [_shown(verb, error)] * len(items)
+
+
+def _shown(verb: Verb, error: Exception) -> Exception:
+    if not isinstance(error, OperationalError | InterfaceError):
+        return error
+    logger.error("%s: the database is away: %s", verb.name, type(error).__name__)
+    if not connection.in_atomic_block:
+        connection.close()
+    message = "The database cannot take this now. Nothing was stored."
+    return Declined("database_unavailable", message, retry_after=5)
+
+
+def _run(verb: Verb, items: Sequence[Any]) -> list[Outcome]:
+    try:
+        return _once(verb, items)
+    except (OperationalError, InterfaceError) as error:
+        if getattr(error.__cause__, "sqlstate", "") not in CONFLICTS:
+            raise
+        return _once(verb, items)
+    except (DatabaseError, Declined) as error:
+        lanes = list(dict.fromkeys(map(verb.lane, items)))
+        if len(lanes) > 1:
+            return _halve(verb, items, frozenset(lanes[: len(lanes) // 2]))
+        if isinstance(error, Declined):
+            raise
+        logger.error("%s: one cannot be done: %s", verb.name, type(error).__name__)
+        return [verb.alone(item, error) for item in items]
+
+
+def _once(verb: Verb, items: Sequence[Any]) -> list[Outcome]:
+    with transaction.atomic(durable=True):
+        return verb.do(items)
+
+
+def _halve(verb: Verb, items: Sequence[Any], first: frozenset[Hashable]) -> list[Outcome]:
+    """The lanes named and the others, each in a transaction; outcomes in the old order."""
+    halves: tuple[list[Any], list[Any]] = ([], [])
+    for item in items:
+        halves[verb.lane(item) not in first].append(item)
+    outcomes = [iter(run(verb, half)) for half in halves]
+    return [next(outcomes[verb.lane(item) not in first]) for item in items]

@@ -1,0 +1,164 @@
+"""The inbox: what arrives while a batch commits is the next batch.
+
+There are no timers: an idle writer takes at once whatever is there, and under load the batches
+grow by themselves. A few writers work side by side, each a thread with a connection of its own.
+Two items of one lane (one payment, say) are never with two writers at once. Each item is answered
+after *its* commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from queue import SimpleQueue
+from typing import Any, Final
+
+import msgspec
+from django.db import connection
+
+from milango.core.errors import Declined
+from milango.flows import batches
+from milango.flows.batches import Verb
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING: Final = 4_096
+"""Items that may wait. More are refused at once: waiting longer would answer nobody in time."""
+
+LARGEST_BATCH: Final = 128
+
+FULL: Final = "Too much has arrived at once. Nothing was stored; send it again."
+
+
+class Job(msgspec.Struct):
+    """One item, and who waits for it."""
+
+    verb: Verb
+    item: Any
+    lane: Hashable
+    answer: asyncio.Future[Any]
+
+
+class Inbox:
+    """Takes items in on the event loop and has them done, in batches, by writers in threads."""
+
+    def __init__(self, *, writers: int, most_waiting: int = MOST_WAITING) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Job] = deque()
+        self._most_waiting = most_waiting
+        self._busy: set[Hashable] = set()
+        self._idle = [Writer(number, self._loop, self._done) for number in range(writers)]
+        self._writers = list(self._idle)
+        self._turn_is_coming = False
+        self._closing = False
+        self._at_rest = asyncio.Event()
+
+    async def submit(self, verb: Verb, item: Any, *, trusted: bool = True) -> Any:
+        """Have the item done with others of its kind; returns its outcome, after the commit.
+
+        Raises what became of it, or Declined `database_unavailable` when too much is waiting.
+        Half of the places are kept for trusted items. Who stops waiting cancels nothing.
+        """
+        places = self._most_waiting if trusted else self._most_waiting // 2
+        if len(self._waiting) >= places or self._closing:
+            raise Declined("database_unavailable", FULL, retry_after=1)
+        job = Job(verb, item, verb.lane(item), self._loop.create_future())
+        self._waiting.append(job)
+        self._ask_for_a_turn()
+        return await asyncio.shield(job.answer)
+
+    async def close(self) -> None:
+        """Refuse what comes now, and answer what was accepted."""
+        self._closing = True
+        self._rest_if_done()
+        await self._at_rest.wait()
+        for writer in self._writers:
+            writer.stop()
+        for writer in self._writers:
+            await asyncio.to_thread(writer.join)
+
+    def _ask_for_a_turn(self) -> None:
+        """One turn for all that arrives before the loop comes round."""
+        if self._idle and not self._turn_is_coming:
+            self._turn_is_coming = True
+            self._loop.call_soon(self._take_a_turn)
+
+    def _take_a_turn(self) -> None:
+        self._turn_is_coming = False
+        while self._idle and (batch := self._next_batch()):
+            self._idle.pop().work_on(batch)
+
+    def _next_batch(self) -> list[Job]:
+        """The oldest items of one kind whose lanes are free; the others keep their places."""
+        batch: list[Job] = []
+        passed: list[Job] = []
+        blocked: set[Hashable] = set()
+        while self._waiting and len(batch) < LARGEST_BATCH:
+            job = self._waiting.popleft()
+            other_kind = batch and job.verb is not batch[0].verb
+            if other_kind or job.lane in self._busy or job.lane in blocked:
+                blocked.add(job.lane)
+                passed.append(job)
+            else:
+                batch.append(job)
+        self._waiting.extendleft(reversed(passed))
+        self._busy.update(job.lane for job in batch)
+        return batch
+
+    def _done(self, writer: Writer, batch: list[Job], outcomes: Sequence[Any]) -> None:
+        """On the loop: answer everybody, free the lanes, take the next turn."""
+        self._busy.difference_update(job.lane for job in batch)
+        self._idle.append(writer)
+        for job, outcome in zip(batch, outcomes, strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                job.answer.set_exception(outcome)
+                job.answer.exception()  # looked at: whoever stopped waiting leaves no complaint
+            else:
+                job.answer.set_result(outcome)
+        self._take_a_turn()
+        self._rest_if_done()
+
+    def _rest_if_done(self) -> None:
+        if self._closing and len(self._idle) == len(self._writers):
+            self._at_rest.set()
+
+
+class Writer:
+    """A thread with its own database connection, which does one batch after another."""
+
+    def __init__(
+        self,
+        number: int,
+        loop: asyncio.AbstractEventLoop,
+        done: Callable[[Writer, list[Job], Sequence[Any]], None],
+    ) -> None:
+        self._batches: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self._loop = loop
+        self._done = done
+        self._thread = threading.Thread(
+            target=self._run, name=f"milango-writer-{number}", daemon=True
+        )
+        self._thread.start()
+
+    def work_on(self, batch: list[Job]) -> None:
+        """Do this next."""
+        self._batches.put(batch)
+
+    def stop(self) -> None:
+        """End after what was given."""
+        self._batches.put(None)
+
+    def join(self) -> None:
+        """Wait for the end."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            outcomes = batches.run(batch[0].verb, [job.item for job in batch])
+            self._loop.call_soon_threadsafe(self._done, self, batch, outcomes)
+        connection.close()
