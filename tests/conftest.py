@@ -107,6 +107,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(_NO_BROWSER)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """Rows vanish between tests without a word to those who remember them."""
+    from milango.flows import caches, tokens
+
+    caches.forget_everything()
+    tokens.forget()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium that playwright can drive; skips where there is none."""

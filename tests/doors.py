@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import pytest
 from django.db import connections
 from django.http import HttpResponse
 from django.test import Client
@@ -49,17 +48,17 @@ class FrontClient(Client):
     """Django's test client, whose hot requests are answered by the hot door."""
 
     def request(self, **request: Any) -> Any:
-        environ = self._base_environ(**request)
+        environ = self._base_environ(**request)  # type: ignore[attr-defined]  # as Client has it
         scope = _scope(environ)
         if find(scope) is None:
             return super().request(**request)
-        body = environ["wsgi.input"].read() if "wsgi.input" in environ else b""
+        body = environ.get("wsgi.input", io.BytesIO())
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
             return asyncio.run(_within(connections["default"], scope, body))
 
 
-async def _within(own: Any, scope: dict[str, Any], body: bytes) -> Response:
+async def _within(own: Any, scope: dict[str, Any], body: Any) -> Response:
     """Under a loop Django would open another connection; the test's transaction is in this one."""
     connections["default"] = own
     return await ask(InlineFront(), scope, body)
@@ -92,16 +91,16 @@ class Response(HttpResponse):
         return json.loads(self.content)
 
 
-async def ask(front: Front, scope: dict[str, Any], body: bytes = b"") -> Response:
+async def ask(front: Front, scope: dict[str, Any], body: Any) -> Response:
     """One request to an ASGI application, its body in pieces; gives Django's response."""
-    pieces = [body[at : at + 4_096] for at in range(0, len(body), 4_096)] or [b""]
     sent: list[dict[str, Any]] = []
+    left = int(dict(scope["headers"]).get(b"content-length", 0))
 
     async def receive() -> dict[str, Any]:
-        if not pieces:
-            await asyncio.sleep(3_600)
-        piece = pieces.pop(0)
-        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+        nonlocal left
+        piece = body.read(min(left, 4_096))
+        left -= len(piece)
+        return {"type": "http.request", "body": piece, "more_body": left > 0}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
@@ -115,4 +114,6 @@ async def ask(front: Front, scope: dict[str, Any], body: bytes = b"") -> Respons
     return response
 
 
+# The loop of a hot request runs in the test's thread, and the flows use that thread's connection:
+# whoever opens this door sets DJANGO_ALLOW_ASYNC_UNSAFE.
 DOORS: dict[str, type[Client]] = {"django": Client, "front": FrontClient}

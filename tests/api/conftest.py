@@ -19,9 +19,7 @@ PUSH = "/api/v1/stk-push"
 ORIGIN = "https://duka.example"
 
 
-HOT: Final = (
-    "test_bad_input test_browsers test_callback test_peers test_push test_status".split()
-)
+HOT: Final = "test_bad_input test_browsers test_callback test_peers test_push test_status".split()
 """Files whose tests are run at both doors."""
 
 _door: list[type[Client]] = [Client]
@@ -34,9 +32,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(autouse=True)
-def door(request: pytest.FixtureRequest) -> Iterator[str]:
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The door that this test's requests come through."""
     name = getattr(request, "param", "django")
+    if name == "front":
+        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     _door.append(DOORS[name])
     yield name
     _door.pop()

@@ -168,6 +168,7 @@ def test_a_token_sealed_with_a_key_that_is_gone_is_fetched_again(store: TableTok
         "PUBLIC_URL": "https://pay.example.test",
         "KEYS": ["09:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="],
     }
+    flow.forget()
     with override_settings(MILANGO=only):
         assert asyncio.run(store.get(KEY)) is None
         asyncio.run(put(store, living(OTHER)))

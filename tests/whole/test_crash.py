@@ -17,7 +17,7 @@ from milango.core.inputs import read_push
 from milango.flows import callers
 from milango.flows.charge import charge
 from milango.flows.reconcile import sweep
-from milango.models import Payment
+from milango.models import OpenPrompt, Payment
 from tests.people import PAYER
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,7 +84,7 @@ def test_killed_after_the_request_went_out_the_payment_stays_in_doubt(
     assert sweep()["never_sent"] == 0, "unknown is not failure"
     daraja.idle()
     assert len(daraja.ledger()) <= 1, "never prompted twice"
-    Payment.objects.update(prompt_until=timezone.now())
+    OpenPrompt.objects.update(until=timezone.now())
     daraja.settings(push_delay_ms=0)
     daraja.story(PAYER, "paid")
     second = ask_again(paybill, request, key="order-2")

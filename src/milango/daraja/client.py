@@ -94,6 +94,17 @@ class DynamicMpesaClient:
         return f"<DynamicMpesaClient {self.kind} {self.short_code} ({self.environment})>"
 
     @property
+    def app(self) -> str:
+        """A word for the Daraja app: environment, consumer key and secret, told by nobody (A4)."""
+        return self._key
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a fresh token is at hand, so that a request would go out at once."""
+        token = self._tokens.peek(self._key)
+        return token is not None and token.is_fresh(time.time())
+
+    @property
     def business_short_code(self) -> str:
         """The number that owns the passkey: the paybill, or the till's store number."""
         return self._store_number if self.kind == messages.TILL else self.short_code

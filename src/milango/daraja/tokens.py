@@ -51,6 +51,9 @@ class Token(msgspec.Struct, frozen=True):
 class TokenStore(Protocol):
     """Where tokens are shared: in memory, or in a table for many processes."""
 
+    def peek(self, key: str) -> Token | None:
+        """The token at hand, without asking anybody."""
+
     async def get(self, key: str) -> Token | None:
         """The token that is kept, fresh or not."""
 
@@ -74,6 +77,10 @@ class MemoryTokenStore:
         self._tokens: dict[str, Token] = {}
         self._claims: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def peek(self, key: str) -> Token | None:
+        """The token at hand."""
+        return self._tokens.get(key)
 
     async def get(self, key: str) -> Token | None:
         """The token that is kept, fresh or not."""

@@ -35,6 +35,8 @@ class Verb(NamedTuple):
     """Items of one lane belong together and are never parted."""
     alone: Callable[[Any, DatabaseError], Outcome]
     """What becomes of an item that fails even alone; raises to let its caller see the error."""
+    exclusive: bool = False
+    """No two items of one lane in one batch."""
 
 
 def run(verb: Verb, items: Sequence[Any]) -> list[Outcome]:

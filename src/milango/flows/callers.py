@@ -15,6 +15,7 @@ from milango.core.errors import Declined
 from milango.models import ApiKey, Merchant, MerchantOrigin
 
 from . import audit
+from .caches import Remembered
 
 PREFIXES: Final = {ApiKey.Kind.SECRET.value: "sk_", ApiKey.Kind.PUBLISHABLE.value: "pk_"}
 PUBLISHABLE_MAY: Final = frozenset({"read", "charge"})
@@ -77,8 +78,17 @@ def authenticate(authorization: str | None, origin: str | None) -> Caller:
     )
 
 
+_keys: Final = Remembered[ApiKey](seconds=5, of=(ApiKey, Merchant))
+_origins: Final = Remembered[bool](seconds=5, of=(MerchantOrigin, Merchant))
+
+
 def _find(plain: str) -> ApiKey:
-    usable = Q(hash=_hash(plain), revoked_at=None, merchant__active=True)
+    hashed = _hash(plain)
+    return _keys.get(hashed, lambda: _look_up(hashed))
+
+
+def _look_up(hashed: str) -> ApiKey:
+    usable = Q(hash=hashed, revoked_at=None, merchant__active=True)
     key = ApiKey.objects.select_related("merchant").filter(usable).first()
     if key is None:
         raise Declined("unauthenticated", "This key is unknown or was revoked.")
@@ -98,7 +108,8 @@ def _check_origin(key: ApiKey, origin: str) -> None:
             "Revoke it, and use a publishable key in browsers."
         )
         raise Declined("secret_key_in_browser", message)
-    if not MerchantOrigin.objects.filter(merchant=key.merchant_id, origin=origin).exists():
+    listed = MerchantOrigin.objects.filter(merchant=key.merchant_id, origin=origin)
+    if not _origins.get((key.merchant_id, origin), listed.exists):
         message = "This page's origin is not on the merchant's list. No prompt was sent."
         raise Declined("origin_not_allowed", message)
 
@@ -108,11 +119,12 @@ def _note_use(key: ApiKey) -> None:
     now = timezone.now()
     if key.last_used_at is None or now - key.last_used_at > timedelta(minutes=1):
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+        key.last_used_at = now
 
 
 def is_known_origin(origin: str) -> bool:
     """Whether any merchant lists the origin (a preflight carries no key)."""
-    return MerchantOrigin.objects.filter(origin=origin).exists()
+    return _origins.get(origin, MerchantOrigin.objects.filter(origin=origin).exists)
 
 
 def create_key(

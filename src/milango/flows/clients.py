@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from milango.conf import conf
 from milango.daraja import DynamicMpesaClient
 from milango.models import MpesaCredential
 
+from .caches import Remembered
 from .tokens import TableTokenStore
+
+_clients: Final = Remembered[DynamicMpesaClient](seconds=30, of=(MpesaCredential,))
+"""The secrets of a credential in use are decrypted once in this time."""
 
 
 def client_for(credential: MpesaCredential) -> DynamicMpesaClient:
     """The client that carries this credential's own key, secret, passkey and short code."""
+    key = (credential.pk, credential.version, conf())
+    return _clients.get(key, lambda: _open(credential))
+
+
+def _open(credential: MpesaCredential) -> DynamicMpesaClient:
     return DynamicMpesaClient(
         credential,
         base_url=conf().daraja_urls.get(credential.environment),

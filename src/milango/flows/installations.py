@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from milango.conf import conf
 from milango.core.errors import Declined
 from milango.models import Installation
 
 from . import audit
+from .caches import Remembered
+
+_known: Final = Remembered[str](seconds=5, of=(Installation,))
 
 
 def current() -> Installation:
@@ -17,7 +22,8 @@ def current() -> Installation:
 
 def require_adopted() -> None:
     """Raise Declined `not_adopted` when this database was made for another public address."""
-    known, ours = current().public_url, conf().public_url
+    known = _known.get("", lambda: current().public_url)
+    ours = conf().public_url
     if known != ours:
         message = (
             f"This database belongs to {known}, but MILANGO['PUBLIC_URL'] is {ours}. "

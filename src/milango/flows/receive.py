@@ -80,7 +80,7 @@ def receive_stk(token: str, body: bytes, headers: dict[str, str], peer: str) -> 
     evidence = read_stk(token, body, headers, peer, timezone.now())
     if evidence is None:
         return None
-    (outcome,) = batches.run(CALLBACKS, [evidence])
+    (outcome,) = batches.run(EVIDENCE, [evidence])
     if isinstance(outcome, Settled):
         return outcome
     raise outcome
@@ -107,5 +107,5 @@ def _keep_poisoned(evidence: Evidence, error: DatabaseError) -> Settled:
     return Settled(evidence.payment_id, "poisoned", None)
 
 
-CALLBACKS: Final = Verb("callbacks", _settle, attrgetter("payment_id"), _keep_poisoned)
-"""Settle callbacks, together, and keep what cannot be settled for a person."""
+EVIDENCE: Final = Verb("evidence", _settle, attrgetter("payment_id"), _keep_poisoned)
+"""Settle evidence, together; keep callbacks that cannot be settled for a person."""

@@ -20,6 +20,7 @@ from milango.models import IdempotencyKey, InboundCallback, OAuthToken, Payment
 from . import counters
 from .charge import never_sent
 from .clients import client_for
+from .opening import keys_of
 from .settle import Settled, settle_many
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def _fail_never_sent(now: datetime) -> int:
         with transaction.atomic(durable=True):
             payment = Payment.objects.select_for_update().get(pk=payment_id)
             if payment.sending_at is None:
-                IdempotencyKey.objects.filter(payment=payment).delete()
+                keys_of(payment).filter(payment=payment).delete()
                 settle_many([never_sent(payment)])
     return len(ids)
 

@@ -227,6 +227,42 @@ PAYMENTS: Final = _table(
 )
 """What is written of one payment, by its key."""
 
+NEW_PAYMENTS: Final = _table(
+    "milango_payment",
+    {
+        **dict.fromkeys(("id", "merchant_id", "credential_id"), "uuid"),
+        "credential_version": "int",
+        **dict.fromkeys(("environment", "short_code", "party_b"), "text"),
+        "amount": "numeric",
+        **dict.fromkeys(("phone", "account_reference", "description"), "text"),
+        **dict.fromkeys(("service_type", "order_id"), "text"),
+        "metadata": "jsonb",
+        **dict.fromkeys(("idempotency_key", "requested_by", "status", "reason"), "text"),
+        **dict.fromkeys(("confirming", "late"), "bool"),
+        **dict.fromkeys(("standing", "receipt_number", "result_code", "result_text"), "text"),
+        **dict.fromkeys(("checkout_id", "merchant_request_id", "callback_token_hash"), "text"),
+        **dict.fromkeys(("created_at", "sending_at", "prompt_until", "updated_at"), "timestamptz"),
+        **dict.fromkeys(("checks", "event_count"), "int"),
+    },
+)
+"""A payment of which nothing is known yet."""
+PROMPTS: Final = _table(
+    "milango_openprompt",
+    {"payment_id": "uuid", "credential_id": "uuid", "phone": "text", "until": "timestamptz"},
+    "ON CONFLICT DO NOTHING",
+)
+KEYS: Final = _table(
+    "milango_idempotencykey",
+    {
+        "merchant_id": "uuid",
+        **dict.fromkeys(("mode", "key_kind", "route", "key", "body_hash"), "text"),
+        "payment_id": "uuid",
+        "replayed": "bool",
+        "created_at": "timestamptz",
+    },
+    "ON CONFLICT DO NOTHING",
+)
+
 
 class ReceiptKey(NamedTuple):
     """A receipt is unique per environment and receiving short code (A3)."""

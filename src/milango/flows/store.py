@@ -45,6 +45,12 @@ class Store(Protocol):
     def insert(self, table: Table, rows: Sequence[RowOf]) -> None:
         """Insert rows."""
 
+    def insert_new(self, table: Table, rows: Sequence[RowOf]) -> set[UUID]:
+        """Insert what conflicts with nothing; returns the payments whose rows went in."""
+
+    def end_prompts(self, phones: Sequence[tuple[UUID, str]], now: datetime) -> None:
+        """Forget the prompts on these (credential, phone) whose life is over."""
+
     def write(self, changes: Changes) -> None:
         """Write everything that the batch changed."""
 

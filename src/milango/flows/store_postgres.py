@@ -188,6 +188,10 @@ KNOWN: Final = (
     f"WHERE (merchant_id, phone) IN (SELECT * FROM {_unnest(('uuid', 'text'))})"
 )
 FREE_PHONES: Final = "DELETE FROM milango_openprompt WHERE payment_id = ANY(%s::uuid[])"
+END_PROMPTS: Final = (
+    "DELETE FROM milango_openprompt WHERE (credential_id, phone) IN "
+    f"(SELECT * FROM {_unnest(('uuid', 'text'))}) AND until <= %s"
+)
 REVOKE: Final = (
     "UPDATE milango_accessgrant g SET revoked_at = new.at "
     f"FROM {_unnest(('uuid', 'timestamptz'))} AS new(payment_id, at) "
@@ -268,6 +272,20 @@ def customers(
 def insert(table: Table, rows: Sequence[RowOf]) -> None:
     with _pipeline() as send:
         send(_insertion(table), *_arrays(table, rows))
+
+
+def insert_new(table: Table, rows: Sequence[RowOf]) -> set[UUID]:
+    with _pipeline() as send:
+        send(BY_INDEX)
+        new = send(_insertion(table, "RETURNING payment_id"), *_arrays(table, rows))
+    return {payment for (payment,) in new}
+
+
+def end_prompts(phones: Sequence[tuple[UUID, str]], now: datetime) -> None:
+    credentials, numbers = zip(*phones, strict=True)
+    with _pipeline() as send:
+        send(BY_INDEX)
+        send(END_PROMPTS, _array("uuid", credentials), _array("text", numbers), now)
 
 
 def write(changes: Changes) -> None:

@@ -157,6 +157,9 @@ KNOWN: Final = (
     f"SELECT merchant_id, phone, id FROM milango_customer WHERE (merchant_id, phone) IN {TWOS}"
 )
 FREE_PHONES: Final = f"DELETE FROM milango_openprompt WHERE payment_id IN {ONES}"
+END_PROMPT: Final = (
+    "DELETE FROM milango_openprompt WHERE credential_id = ? AND phone = ? AND until <= ?"
+)
 REVOKE: Final = (
     "UPDATE milango_accessgrant SET revoked_at = ?2 WHERE payment_id = ?1 AND revoked_at IS NULL"
 )
@@ -226,6 +229,18 @@ def customers(
 def insert(table: Table, rows: Sequence[RowOf]) -> None:
     with _cursor() as cursor:
         cursor.executemany(_insertion(table), _as_kept(table, rows))
+
+
+def insert_new(table: Table, rows: Sequence[RowOf]) -> set[UUID]:
+    statement = f"{_insertion(table)} RETURNING payment_id"
+    with _cursor() as cursor:
+        new = [cursor.execute(statement, row).fetchone() for row in _as_kept(table, rows)]
+    return {UUID(hex=found[0]) for found in new if found}
+
+
+def end_prompts(phones: Sequence[tuple[UUID, str]], now: datetime) -> None:
+    with _cursor() as cursor:
+        cursor.executemany(END_PROMPT, [(c.hex, phone, _time(now)) for c, phone in phones])
 
 
 def write(changes: Changes) -> None:

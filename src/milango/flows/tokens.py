@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connection
@@ -18,12 +19,27 @@ from milango.models import OAuthToken
 T = TypeVar("T")
 
 
+_at_hand: Final[dict[str, Token]] = {}
+"""What this process has seen in the table. Another process may replace a token meanwhile: Daraja
+then refuses ours, and it is dropped here and looked up there."""
+
+
 class TableTokenStore:
     """`milango.daraja.tokens.TokenStore` on the table `OAuthToken` (tokens stand encrypted)."""
 
+    def peek(self, key: str) -> Token | None:
+        """The token at hand in this process."""
+        return _at_hand.get(key)
+
     async def get(self, key: str) -> Token | None:
         """The token that is kept, expired or not; None when there is none that can be read."""
-        return await _in_thread(lambda: _get(key))
+        token = _at_hand.get(key)
+        if token and token.is_fresh(time.time()):
+            return token
+        token = await _in_thread(lambda: _get(key))
+        if token:
+            _at_hand[key] = token
+        return token
 
     async def claim(self, key: str, seconds: float) -> bool:
         """Become the one refresher for this many seconds, unless somebody else is."""
@@ -31,6 +47,7 @@ class TableTokenStore:
 
     async def put(self, key: str, token: Token) -> None:
         """Keep a fresh token and let the claim go."""
+        _at_hand[key] = token
         await _in_thread(lambda: _put(key, token))
 
     async def release(self, key: str) -> None:
@@ -39,7 +56,15 @@ class TableTokenStore:
 
     async def drop(self, key: str, access_token: str) -> None:
         """Forget the token that Daraja refused, unless it was replaced meanwhile."""
+        held = _at_hand.get(key)
+        if held and held.access_token == access_token:
+            del _at_hand[key]
         await _in_thread(lambda: _drop(key, access_token))
+
+
+def forget() -> None:
+    """Have no token at hand: they are looked up again."""
+    _at_hand.clear()
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as AnyDatabaseError
 from django.db import connection
 
@@ -15,7 +16,7 @@ from milango.core.intake import origin_of
 from milango.flows.callers import is_known_origin
 from milango.flows.problems import our_error
 
-from . import callbacks, status
+from . import callbacks, push, status
 from .http import Gone, Receive, Request, Scope, Send, Streamed, write
 from .inbox import Inbox
 
@@ -30,12 +31,11 @@ PAGES: Final = "/api/v1/"
 ROUTES: Final[dict[str, tuple[str, Route]]] = {
     # path up to its variable part       method, handler
     "/callbacks/stk/": ("POST", callbacks.stk_callback),
+    "/api/v1/stk-push": ("POST", push.stk_push),
     "/api/v1/payments/status/": ("GET", status.payment_status),
 }
 
-import os
-
-WRITERS: Final = {"postgresql": int(os.environ.get("W", "3")), "sqlite": 1}
+WRITERS: Final = {"postgresql": 2, "sqlite": 1}
 """Writers of one process. PostgreSQL waits for its disk; SQLite has one writer in any case."""
 
 READERS: Final = 4
@@ -50,6 +50,7 @@ class Front:
     def __init__(self, django: Application) -> None:
         self._django = django
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="milango-reader")
+        self._to_the_end: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI has it."""
@@ -66,6 +67,21 @@ class Front:
         """Do something that blocks, such as a read, beside the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
+    async def quickly(self, work: Callable[[], T]) -> T:
+        """Do something that mostly finds all it asks for remembered; otherwise in a thread."""
+        try:
+            return work()
+        except SynchronousOnlyOperation:
+            # Django asks no database on the loop. Nothing has happened yet.
+            return await self.in_thread(work)
+
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await something that goes on when nobody waits for it any more."""
+        task = asyncio.ensure_future(work)
+        self._to_the_end.add(task)
+        task.add_done_callback(self._to_the_end.discard)
+        return await asyncio.shield(task)
+
     # --- its life ---------------------------------------------------------------------------
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -80,14 +96,12 @@ class Front:
                 return
 
     async def open(self) -> None:
-        import sys
-
-        sys.setswitchinterval(float(os.environ.get("SW", "0.005")))
         """Start what works in the background. Once, before the first request."""
         self.inbox = Inbox(writers=WRITERS.get(connection.vendor, 1))
 
     async def close(self) -> None:
         """Answer what was accepted, then stop."""
+        await asyncio.gather(*self._to_the_end, return_exceptions=True)
         await self.inbox.close()
         self._pool.shutdown(wait=False)
 
@@ -109,7 +123,7 @@ class Front:
 
     async def _cors(self, request: Request) -> dict[str, str]:
         origin = origin_of(request.header(b"origin"))
-        known = origin is not None and await self.in_thread(lambda: _is_listed(origin))
+        known = origin is not None and await self.quickly(lambda: _is_listed(origin))
         return cors_headers(origin, known=known)
 
 
@@ -126,6 +140,6 @@ def find(scope: Scope) -> tuple[Route, str] | None:
     for prefix, (method, handler) in ROUTES.items():
         if path.startswith(prefix):
             variable = path[len(prefix) :]
-            if scope["method"] == method and variable and "/" not in variable:
-                return handler, variable
+            whole = bool(variable) == prefix.endswith("/") and "/" not in variable
+            return (handler, variable) if whole and scope["method"] == method else None
     return None

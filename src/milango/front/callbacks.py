@@ -31,5 +31,5 @@ async def stk_callback(front: Front, request: Request, token: str) -> Answer:
     evidence = receive.read_stk(token, body, _kept(request), request.peer, datetime.now(UTC))
     if evidence is None:
         raise Declined("not_found", "There is nothing at this address.")
-    await front.inbox.submit(receive.CALLBACKS, evidence, trusted=evidence.listed)
+    await front.inbox.submit(receive.EVIDENCE, evidence, trusted=evidence.listed)
     return TAKEN

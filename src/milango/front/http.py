@@ -39,7 +39,7 @@ class Request:
         self.query_string: bytes = scope["query_string"]
         self.client: tuple[str, int] | None = scope.get("client")
         self._lines: list[tuple[bytes, bytes]] = scope["headers"]
-        self._named = dict(self._lines)
+        self._named: dict[bytes, bytes] = dict(self._lines)
         self._receive = receive
 
     def header(self, name: bytes) -> str | None:

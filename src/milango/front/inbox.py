@@ -102,8 +102,10 @@ class Inbox:
             if other_kind or job.lane in self._busy or job.lane in blocked:
                 blocked.add(job.lane)
                 passed.append(job)
-            else:
-                batch.append(job)
+                continue
+            batch.append(job)
+            if job.verb.exclusive:
+                blocked.add(job.lane)
         self._waiting.extendleft(reversed(passed))
         self._busy.update(job.lane for job in batch)
         return batch
