@@ -53,9 +53,7 @@ class FrontClient(Client):
         if find(scope) is None:
             return super().request(**request)
         body = environ.get("wsgi.input", io.BytesIO())
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-            return asyncio.run(_within(connections["default"], scope, body))
+        return asyncio.run(_within(connections["default"], scope, body))
 
 
 async def _within(own: Any, scope: dict[str, Any], body: Any) -> Response:
