@@ -1,0 +1,1 @@
+"""The benchmark: Milango and its baselines, interleaved in one run, as figures and as ratios."""

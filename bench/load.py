@@ -1,0 +1,122 @@
+"""Load on a server of this machine, and what came of it, as one line of JSON.
+
+    python -m bench.load send PORT CONNECTIONS FILE     (a pickled list of whole requests)
+
+Requests are made beforehand and answers are only counted, so that the generator costs little: its
+own CPU per request is part of the result. Traffic goes to 127.0.0.1 alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+HOST = "127.0.0.1"
+
+
+class Caller(asyncio.Protocol):
+    """One connection, which sends a request as soon as the one before is answered."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._next()
+
+    def _next(self) -> None:
+        request = next(self._run.requests, None)
+        if request is None:
+            self._transport.close()
+            self._run.one_done()
+            return
+        self._began = time.perf_counter()
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, blank, body = self._answer.partition(b"\r\n\r\n")
+        if not blank or len(body) < _length(head):
+            return
+        self._run.took.append(time.perf_counter() - self._began)
+        self._run.codes[head[9:12].decode()] += 1
+        self._answer = b""
+        self._next()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error or self._answer:
+            self._run.codes["lost"] += 1
+            self._run.one_done()
+
+
+def _length(head: bytes) -> int:
+    at = head.lower().find(b"content-length:")
+    return int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+
+
+class Run:
+    """All connections together."""
+
+    def __init__(self, requests: Iterator[bytes], connections: int) -> None:
+        self.requests = requests
+        self.took: list[float] = []
+        self.codes: Counter[str] = Counter()
+        self._connections = connections
+        self._left = connections
+        self._over = asyncio.get_running_loop().create_future()
+
+    def one_done(self) -> None:
+        self._left -= 1
+        if not self._left and not self._over.done():
+            self._over.set_result(None)
+
+    async def go(self, port: int) -> float:
+        """Send everything; returns the seconds that it took."""
+        loop = asyncio.get_running_loop()
+        began = time.perf_counter()
+        for _ in range(self._connections):
+            await loop.create_connection(lambda: Caller(self), HOST, port)
+        await self._over
+        return time.perf_counter() - began
+
+
+def percentile(took: list[float], share: float) -> float:
+    """In milliseconds; 0 when nothing was measured."""
+    if not took:
+        return 0.0
+    return sorted(took)[min(len(took) - 1, int(len(took) * share))] * 1_000
+
+
+async def send(port: int, connections: int, requests: list[bytes]) -> dict[str, Any]:
+    """Send the requests over so many connections."""
+    run = Run(iter(requests), connections)
+    cpu = time.process_time()
+    seconds = await run.go(port)
+    cpu = time.process_time() - cpu
+    return {
+        "per_s": len(run.took) / seconds,
+        "p50_ms": percentile(run.took, 0.5),
+        "p99_ms": percentile(run.took, 0.99),
+        "answers": dict(run.codes),
+        "generator_us": cpu / max(1, len(run.took)) * 1e6,
+    }
+
+
+def main(words: list[str]) -> None:
+    _, port, connections, file = words
+    requests = pickle.loads(Path(file).read_bytes())  # noqa: S301 - written by us a moment ago
+    print(json.dumps(uvloop.run(send(int(port), int(connections), requests))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

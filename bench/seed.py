@@ -1,0 +1,216 @@
+"""Rows for the benchmark: merchants, a history as long as wanted, and payments that wait.
+
+    python -m bench.seed merchants NUMBER
+    python -m bench.seed waiting NUMBER FILE   (and the requests that will settle them, in FILE)
+
+History is made by the database itself (`history_sql`), a million rows at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import secrets
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+ANSWERED: Final = '{"level":0,"voided":false,"answered":true,"failure":[0,"",""],"receipts":[],"paid_at":[0,""],"payer":[0,""],"claims":[],"doubts":[],"first_no":null,"last_no":null}'
+"""The standing of a payment whose prompt Daraja has named."""
+
+SUBSCRIBED: Final = 5
+"""Every so manyth merchant has a webhook endpoint."""
+
+KEY: Final = "sk_bench-{number:04}-0123456789abcdef0123456789abcdef"
+
+
+def merchants(number: int) -> None:
+    """Merchants with a paybill and a secret key each; every fifth wants webhooks."""
+    from milango.flows.callers import _hash
+    from milango.models import ApiKey, Merchant, MpesaCredential, WebhookEndpoint
+
+    Merchant.objects.bulk_create([Merchant(name=f"Duka {n:04}") for n in range(number)])
+    rows = list(Merchant.objects.order_by("name"))
+    MpesaCredential.objects.bulk_create(
+        [
+            MpesaCredential(
+                merchant=merchant,
+                short_code=str(100_000 + n),
+                environment="simulator",
+                consumer_key=f"key-{n}",
+                consumer_secret=f"secret-{n}",
+                passkey=f"passkey-{n}",
+            )
+            for n, merchant in enumerate(rows)
+        ]
+    )
+    keys = [(KEY.format(number=n), merchant) for n, merchant in enumerate(rows)]
+    ApiKey.objects.bulk_create(
+        [
+            ApiKey(merchant=merchant, kind="secret", hash=_hash(key), scopes=["read", "charge"])
+            for key, merchant in keys
+        ]
+    )
+    WebhookEndpoint.objects.bulk_create(
+        [
+            WebhookEndpoint(merchant=merchant, url="https://shop.example/hook", secret="made up")  # noqa: S106
+            for merchant in rows[::SUBSCRIBED]
+        ]
+    )
+
+
+def waiting(number: int, file: Path) -> None:
+    """Payments that Daraja has named, and for each the callback that says it was paid."""
+    from django.utils import timezone
+
+    from milango import sealing
+    from milango.core import signing
+    from milango.models import MpesaCredential, OpenPrompt, Payment
+    from milango.models.ids import uuid7
+
+    credentials = list(MpesaCredential.objects.order_by("short_code"))
+    kid = sealing.current_key_id()
+    key = sealing.derive("callback", kid)
+    now = timezone.now() - timedelta(seconds=20)
+    day = (now + timedelta(hours=3)).strftime("%Y%m%d%H%M%S")
+    payments, requests = [], []
+    for n in range(number):
+        credential = credentials[n % len(credentials)]
+        payment_id = uuid7()
+        token = signing.make_callback_token(payment_id, kid, key, secrets.token_bytes(16))
+        payment = Payment(
+            id=payment_id,
+            merchant_id=credential.merchant_id,
+            credential_id=credential.pk,
+            credential_version=1,
+            environment=credential.environment,
+            short_code=credential.short_code,
+            party_b=credential.short_code,
+            amount=50,
+            phone=f"2547{random.randrange(10**8):08}",  # noqa: S311 - made-up payers
+            account_reference="TABLE 7",
+            service_type=("payment", "captive_portal")[n % 2],
+            callback_token_hash=signing.token_hash(token),
+            checkout_request_id=f"ws_CO_{secrets.token_hex(12)}",
+            merchant_request_id=secrets.token_hex(12),
+            standing=ANSWERED,
+            event_count=2,
+            created_at=now,
+            updated_at=now,
+            sending_at=now,
+            prompt_until=now + timedelta(seconds=180),
+        )
+        payments.append(payment)
+        requests.append(_request(token, payment, day))
+    _save(payments, Payment, OpenPrompt)
+    random.shuffle(requests)
+    file.write_bytes(pickle.dumps(requests))
+
+
+def _save(payments: list[Any], payment_model: Any, prompt_model: Any) -> None:
+    for start in range(0, len(payments), 2_000):
+        part = payments[start : start + 2_000]
+        payment_model.objects.bulk_create(part)
+        prompt_model.objects.bulk_create(
+            [
+                prompt_model(
+                    payment_id=each.pk,
+                    credential_id=each.credential_id,
+                    phone=each.phone,
+                    until=each.prompt_until,
+                )
+                for each in part
+            ],
+            ignore_conflicts=True,
+        )
+
+
+def _request(token: str, payment: Any, day: str) -> bytes:
+    items = {
+        "Amount": 50.0,
+        "MpesaReceiptNumber": secrets.token_hex(5).upper(),
+        "Balance": None,
+        "TransactionDate": int(day),
+        "PhoneNumber": int(payment.phone),
+    }
+    callback = {
+        "MerchantRequestID": payment.merchant_request_id,
+        "CheckoutRequestID": payment.checkout_request_id,
+        "ResultCode": 0,
+        "ResultDesc": "The service request is processed successfully.",
+        "CallbackMetadata": {
+            "Item": [
+                {"Name": name} if value is None else {"Name": name, "Value": value}
+                for name, value in items.items()
+            ]
+        },
+    }
+    body = json.dumps({"Body": {"stkCallback": callback}}).encode()
+    head = (
+        f"POST /callbacks/stk/{token} HTTP/1.1\r\nHost: bench\r\n"
+        "Content-Type: application/json;charset=UTF-8\r\n"
+        f"BusinessShortCode: {payment.short_code}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+HISTORY: Final = """
+SET synchronous_commit = off; SET maintenance_work_mem = '512MB';
+CREATE TEMP TABLE who AS
+    SELECT row_number() OVER (ORDER BY short_code) - 1 AS n, id, merchant_id, short_code
+    FROM milango_mpesacredential;
+CREATE TEMP TABLE past AS
+    SELECT g, ('01900000-' || substr(md5(g::text), 1, 4) || '-7' || substr(md5(g::text), 5, 3)
+        || '-8' || substr(md5(g::text), 8, 3) || '-' || substr(md5(g::text), 11, 12))::uuid AS id,
+        'R' || lpad(g::text, 9, '0') AS code,
+        '2547' || lpad((g * 7919 % 100000000)::text, 8, '0') AS phone,
+        w.id AS credential_id, w.merchant_id, w.short_code,
+        now() - interval '300 days' + g * interval '1 second' AS at
+    FROM generate_series(1, {rows}) g JOIN who w ON w.n = g % (SELECT count(*) FROM who);
+INSERT INTO milango_payment (id, merchant_id, credential_id, credential_version, environment,
+    short_code, party_b, amount, phone, account_reference, description, service_type, order_id,
+    metadata, idempotency_key, requested_by, status, reason, confirming, late, standing,
+    amount_paid, receipt_number, transaction_date, result_code, result_text, checkout_id,
+    checkout_request_id, merchant_request_id, callback_token_hash, created_at, sending_at,
+    prompt_until, settled_at, updated_at, checks, event_count)
+SELECT id, merchant_id, credential_id, 1, 'simulator', short_code, short_code, 50, phone,
+    'TABLE 7', 'Payment', 'payment', '', '{{}}', '', 'server',
+    CASE WHEN g % 5 = 0 THEN 'Failed' ELSE 'Success' END,
+    CASE WHEN g % 5 = 0 THEN 'cancelled' ELSE '' END, false, false, '{standing}',
+    50, code, at, '0', '', 'co_' || md5(g::text), 'ws_CO_' || md5(g::text), md5(g::text),
+    repeat('0', 64), at, at, at + interval '3 minutes', at + interval '20 seconds', at, 0, 3
+FROM past;
+INSERT INTO milango_receipt (environment, short_code, code, payment_id, source, amount, created_at)
+    SELECT 'simulator', short_code, code, id, 'callback', 50, at FROM past WHERE g % 5 > 0;
+INSERT INTO milango_customer (id, merchant_id, phone, created_at)
+    SELECT gen_random_uuid(), merchant_id, phone, at FROM past WHERE g % 3 = 0
+    ON CONFLICT DO NOTHING;
+INSERT INTO milango_paymentevent (id, payment_id, merchant_id, seq, type, at, data)
+    SELECT gen_random_uuid(), id, merchant_id, 1, 'payment.succeeded', at, '{{}}' FROM past;
+"""
+
+
+def history_sql(rows: int) -> str:
+    """Statements that make so many settled payments, with what hangs on them."""
+    return HISTORY.format(rows=rows, standing=ANSWERED)
+
+
+def main(words: list[str]) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bench.settings")
+    import django
+
+    django.setup()
+    if words[0] == "merchants":
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        merchants(int(words[1]))
+    else:
+        waiting(int(words[1]), Path(words[2]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

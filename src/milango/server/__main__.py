@@ -1,0 +1,5 @@
+"""`python -m milango.server`: the command `milango`."""
+
+from .cli import main
+
+main()
