@@ -29,7 +29,6 @@ from .rows import (
     GRANTS,
     PAYMENTS,
     Changes,
-    Endpoint,
     PaymentRow,
     RowOf,
 )
@@ -62,7 +61,7 @@ ATTENTION_TO: Final = "merchant"
 """Who owns a doubt until somebody takes it."""
 
 
-def record(rows: Store, cases: list[Case], endpoints: list[Endpoint]) -> Changes:
+def record(rows: Store, cases: list[Case]) -> Changes:
     """Everything that the batch writes beside what arrived."""
     _claim_orders(rows, cases)
     _link_customers(rows, cases)
@@ -70,9 +69,13 @@ def record(rows: Store, cases: list[Case], endpoints: list[Endpoint]) -> Changes
     events: list[notify.Event] = []
     grants: list[RowOf] = []
     doubts: list[RowOf] = []
+    deliveries: list[RowOf] = []
     for case in cases:
         payment, at, status = case.payment, case.arrivals[-1].observed_at, case.status
-        events += _events(case, status, at)
+        told = _events(case, status, at)
+        events += told
+        if payment.subscribed:
+            deliveries += notify.deliveries(told, payment.subscribed)
         _write_columns(case, status, at)
         _schedule(case, status, at)
         if case.newly_paid and (sold := grant.sell_time(payment, at)):
@@ -87,7 +90,7 @@ def record(rows: Store, cases: list[Case], endpoints: list[Endpoint]) -> Changes
     changes.inserts = [
         (EVENTS, [event.row() for event in events]),
         (GRANTS, grants),
-        (DELIVERIES, notify.deliveries(events, endpoints)),
+        (DELIVERIES, deliveries),
         (DOUBTS, doubts),
     ]
     changes.rang = list(dict.fromkeys(event.payment_id for event in events))
@@ -143,7 +146,7 @@ def _link_customers(rows: Store, cases: list[Case]) -> None:
 # --- events ---------------------------------------------------------------------------------
 
 
-def _events(case: Case, now: Status, at: datetime) -> Iterable[notify.Event]:
+def _events(case: Case, now: Status, at: datetime) -> list[notify.Event]:
     payment = case.payment
     told: list[tuple[str, dict[str, object]]] = []
     for item, verdict in zip(case.arrivals, case.verdicts, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -12,7 +12,7 @@ import msgspec
 from milango.models import PaymentEvent, WebhookDelivery
 from milango.models.ids import uuid7, uuid7_hex
 
-from .rows import Endpoint, RowOf
+from .rows import RowOf
 
 SILENT: Final = frozenset({"payment.created"})
 """Events that stand in the timeline and are not sent to anybody."""
@@ -61,26 +61,22 @@ def write(events: Iterable[Event]) -> None:
     )
 
 
-def deliveries(events: list[Event], endpoints: list[Endpoint]) -> list[RowOf]:
-    """One row for every event at every endpoint that wants it."""
-    if not endpoints:
-        return []
-    by_merchant: dict[UUID, list[Endpoint]] = {}
-    for endpoint in endpoints:
-        by_merchant.setdefault(endpoint.merchant_id, []).append(endpoint)
-    return [
-        _delivery(event, endpoint)
-        for event in events
-        if event.type not in SILENT
-        for endpoint in by_merchant.get(event.merchant_id, ())
-        if not endpoint.event_types or event.type in endpoint.event_types
-    ]
+def deliveries(
+    events: Iterable[Event], endpoints: Sequence[tuple[str, list[str]]]
+) -> Iterable[RowOf]:
+    """One row for every event at every endpoint (its id, and what it subscribed to)."""
+    for event in events:
+        if event.type in SILENT:
+            continue
+        for endpoint, wanted in endpoints:
+            if not wanted or event.type in wanted:
+                yield _delivery(event, endpoint)
 
 
-def _delivery(event: Event, endpoint: Endpoint) -> RowOf:
+def _delivery(event: Event, endpoint: str) -> RowOf:
     return (
         uuid7_hex(),
-        endpoint.id,
+        endpoint,
         event.merchant_id,
         event.payment_id,
         event.id,

@@ -54,6 +54,8 @@ class PaymentRow(msgspec.Struct):
     # Of its credential and its merchant
     confirm_above: Decimal | None
     tariff: Any
+    subscribed: list[tuple[str, list[str]]] | None
+    """The merchant's active webhook endpoints: id, and what it wants to hear (nothing is all)."""
 
     @property
     def livemode(self) -> bool:
@@ -66,7 +68,7 @@ class PaymentRow(msgspec.Struct):
             setattr(payment, name, getattr(self, name))
 
 
-OWN: Final = PaymentRow.__struct_fields__[:-2]
+OWN: Final = PaymentRow.__struct_fields__[:-3]
 """The columns of the payment itself, in the order in which a row is built."""
 
 WRITTEN: Final = OWN[OWN.index("customer_id") :]
@@ -270,22 +272,6 @@ class ReceiptKey(NamedTuple):
     environment: str
     short_code: str
     code: str
-
-
-class Endpoint(NamedTuple):
-    """A webhook endpoint that is active, and what it wants to hear; nothing named is all."""
-
-    id: UUID
-    merchant_id: UUID
-    event_types: list[str]
-
-
-class Opened(NamedTuple):
-    """What a batch finds: its payments locked, who owns the receipts named, who wants to know."""
-
-    payments: list[PaymentRow]
-    owners: dict[ReceiptKey, UUID | None]
-    endpoints: list[Endpoint]
 
 
 class Changes(msgspec.Struct, kw_only=True):

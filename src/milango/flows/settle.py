@@ -95,12 +95,11 @@ def settle_many(evidence: Sequence[Evidence]) -> list[Settled]:
     rows = store()
     with transaction.atomic(savepoint=False):
         ids = sorted({item.payment_id for item in evidence})
-        opened = rows.open(ids, {item.receipt for item in evidence if item.receipt})
-        cases = _open_cases(opened.payments, evidence)
+        cases = _open_cases(rows.open(ids), evidence)
         _bind_checkout_ids(rows, list(cases.values()))
-        _fold_and_claim_receipts(rows, list(cases.values()), opened.owners)
+        _fold_and_claim_receipts(rows, list(cases.values()))
         changed = [case for case in cases.values() if case.arrivals]
-        changes = effects.record(rows, changed, opened.endpoints)
+        changes = effects.record(rows, changed)
         settled = _verdicts(evidence, cases)
         changes.inserts += originals.tables(evidence, settled)
         rows.write(changes)
@@ -185,16 +184,28 @@ def _mark_used(item: Evidence, checkout_id: str) -> Evidence:
 # --- weigh ----------------------------------------------------------------------------------
 
 
-def _fold_and_claim_receipts(rows: Store, cases: list[Case], owners: Owners) -> None:
+def _fold_and_claim_receipts(rows: Store, cases: list[Case]) -> None:
     """Fold, claim the receipts that are proven, and fold again where a claim was lost."""
     earlier = {code for case in cases for _, code in case.before.receipts}
-    if earlier:
-        owners |= rows.receipts(earlier)
+    owners = rows.receipts(earlier) if earlier else {}
+    _fold_all(cases, owners)
+    # Who owns a receipt that is about to be claimed, the claim itself will tell.
+    if others := {code for case in cases for code in _mentioned(case)} - earlier:
+        owners |= rows.receipts(others)
+        _fold_all(cases, owners)
+    while _claim_receipts(rows, cases, owners):
+        _fold_all(cases, owners)
+
+
+def _fold_all(cases: list[Case], owners: Owners) -> None:
     for case in cases:
         _fold(case, owners)
-    while _claim_receipts(rows, cases, owners):
-        for case in cases:
-            _fold(case, owners)
+
+
+def _mentioned(case: Case) -> set[str]:
+    """Receipts that arrived and will not be claimed."""
+    codes = {item.receipt for item in case.arrivals if item.receipt}
+    return codes - {case.standing.receipt} if case.is_paid else codes
 
 
 def _fold(case: Case, owners: Owners) -> None:

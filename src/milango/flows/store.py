@@ -11,7 +11,7 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from .rows import Changes, Opened, ReceiptKey, RowOf, Table
+from .rows import Changes, PaymentRow, ReceiptKey, RowOf, Table
 
 
 class Store(Protocol):
@@ -20,8 +20,8 @@ class Store(Protocol):
     Every verb is a constant number of statements, whatever the size of the batch.
     """
 
-    def open(self, payment_ids: Sequence[UUID], receipts: Iterable[str]) -> Opened:
-        """Lock the payments, by id; read the receipts named and the endpoints concerned."""
+    def open(self, payment_ids: Sequence[UUID]) -> list[PaymentRow]:
+        """Lock the payments, by id."""
 
     def receipts(self, codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
         """Who owns the receipts with these codes."""

@@ -25,8 +25,6 @@ from .rows import (
     PAYMENTS,
     RECEIPTS,
     Changes,
-    Endpoint,
-    Opened,
     PaymentRow,
     ReceiptKey,
     RowOf,
@@ -153,16 +151,16 @@ def _update(table: Table) -> str:
 BY_INDEX: Final = "SET LOCAL enable_seqscan = off"
 """A plan made while a table was small would read it whole for as long as the connection lives."""
 
+SUBSCRIBED: Final = (
+    "(SELECT json_agg(json_build_array(replace(e.id::text, '-', ''), e.event_types)) "
+    "FROM milango_webhookendpoint e WHERE e.merchant_id = p.merchant_id AND e.active)"
+)
 LOCK: Final = (
-    f"SELECT {', '.join(f'p.{name}' for name in OWN)}, c.confirm_above, m.tariff "
+    f"SELECT {', '.join(f'p.{name}' for name in OWN)}, c.confirm_above, m.tariff, {SUBSCRIBED} "
     "FROM milango_payment p "
     "JOIN milango_mpesacredential c ON c.id = p.credential_id "
     "JOIN milango_merchant m ON m.id = p.merchant_id "
     "WHERE p.id = ANY(%s::uuid[]) ORDER BY p.id FOR NO KEY UPDATE OF p"
-)
-SUBSCRIBED: Final = (
-    "SELECT id, merchant_id, event_types FROM milango_webhookendpoint WHERE active AND "
-    "merchant_id IN (SELECT merchant_id FROM milango_payment WHERE id = ANY(%s::uuid[]))"
 )
 OWNER: Final = "environment, short_code, code, payment_id"
 OWNERS: Final = f"SELECT {OWNER} FROM milango_receipt WHERE code = ANY(%s::text[])"
@@ -201,24 +199,16 @@ FREE_ORDERS: Final = (
     "DELETE FROM milango_settledorder WHERE (merchant_id, order_id, payment_id) IN "
     f"(SELECT * FROM {_unnest(('uuid', 'text', 'uuid'))})"
 )
-CALL: Final = "SELECT pg_notify(%s, %s)"
 
 
 # --- verbs ----------------------------------------------------------------------------------
 
 
-def open(payment_ids: Sequence[UUID], receipts: Iterable[str]) -> Opened:
-    ids = _array("uuid", payment_ids)
+def open(payment_ids: Sequence[UUID]) -> list[PaymentRow]:
     with _pipeline() as send:
         send(BY_INDEX)
-        payments = send(LOCK, ids)
-        owners = send(OWNERS, _array("text", list(receipts)))
-        endpoints = send(SUBSCRIBED, ids)
-    return Opened(
-        [PaymentRow(*row) for row in payments],
-        {ReceiptKey(*key): owner for *key, owner in owners},
-        [Endpoint(*row) for row in endpoints],
-    )
+        payments = send(LOCK, _array("uuid", payment_ids))
+    return [PaymentRow(*row) for row in payments]
 
 
 def receipts(codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
@@ -289,18 +279,38 @@ def end_prompts(phones: Sequence[tuple[UUID, str]], now: datetime) -> None:
 
 
 def write(changes: Changes) -> None:
+    """One statement for all of it: each costs the server and us as much as several rows do."""
+    parts: list[str] = []
+    parameters: list[object] = []
+
+    def add(statement: str, *arrays: object) -> None:
+        parts.append(statement)
+        parameters.extend(arrays)
+
+    if changes.payments:
+        add(_update(PAYMENTS), *_arrays(PAYMENTS, changes.payments))
+    for table, rows in changes.inserts:
+        if rows:
+            add(_insertion(table), *_arrays(table, rows))
+    if changes.phones_freed:
+        add(FREE_PHONES, _array("uuid", changes.phones_freed))
+    if changes.grants_revoked:
+        ids, times = zip(*changes.grants_revoked, strict=True)
+        add(REVOKE, _array("uuid", ids), _array("timestamptz", times))
+        add(FREE_ORDERS, *_arrays(ORDERS, changes.orders_freed))
     with _pipeline() as send:
-        if changes.payments:
-            send(_update(PAYMENTS), *_arrays(PAYMENTS, changes.payments))
-        for table, rows in changes.inserts:
-            if rows:
-                send(_insertion(table), *_arrays(table, rows))
-        if changes.phones_freed:
-            send(FREE_PHONES, _array("uuid", changes.phones_freed))
-        if changes.grants_revoked:
-            ids, times = zip(*changes.grants_revoked, strict=True)
-            send(REVOKE, _array("uuid", ids), _array("timestamptz", times))
-            send(FREE_ORDERS, *_arrays(ORDERS, changes.orders_freed))
-        for start in range(0, len(changes.rang), IDS_A_CALL):
-            called = changes.rang[start : start + IDS_A_CALL]
-            send(CALL, CHANNEL, ",".join(each.hex for each in called))
+        if parts:
+            send(_as_one(tuple(parts)), *parameters, CHANNEL, _calls(changes.rang))
+
+
+@lru_cache(maxsize=256)
+def _as_one(statements: tuple[str, ...]) -> str:
+    named = ", ".join(f"part_{n} AS ({part})" for n, part in enumerate(statements))
+    return f"WITH {named} SELECT pg_notify(%s, call) FROM unnest(%s::text[]) call"
+
+
+def _calls(rang: list[UUID]) -> str:
+    ids = [each.hex for each in rang]
+    return _array(
+        "text", [",".join(ids[at : at + IDS_A_CALL]) for at in range(0, len(ids), IDS_A_CALL)]
+    )

@@ -23,8 +23,6 @@ from .rows import (
     PAYMENTS,
     RECEIPTS,
     Changes,
-    Endpoint,
-    Opened,
     PaymentRow,
     ReceiptKey,
     RowOf,
@@ -95,6 +93,7 @@ _READ: Final = [
     *(READERS.get(_OWN_TYPES.get(name, "text")) for name in OWN),
     READERS["numeric"],
     json.loads,
+    json.loads,
 ]
 
 
@@ -126,16 +125,16 @@ def _update(table: Table) -> str:
 ONES: Final = "(SELECT value FROM json_each(?))"
 TWOS: Final = "(SELECT value ->> 0, value ->> 1 FROM json_each(?))"
 
+SUBSCRIBED: Final = (
+    "(SELECT json_group_array(json_array(e.id, json(e.event_types))) "
+    "FROM milango_webhookendpoint e WHERE e.merchant_id = p.merchant_id AND e.active)"
+)
 LOCK: Final = (
-    f"SELECT {', '.join(f'p.{name}' for name in OWN)}, c.confirm_above, m.tariff "
+    f"SELECT {', '.join(f'p.{name}' for name in OWN)}, c.confirm_above, m.tariff, {SUBSCRIBED} "
     "FROM milango_payment p "
     "JOIN milango_mpesacredential c ON c.id = p.credential_id "
     "JOIN milango_merchant m ON m.id = p.merchant_id "
     f"WHERE p.id IN {ONES} ORDER BY p.id"
-)
-SUBSCRIBED: Final = (
-    "SELECT id, merchant_id, event_types FROM milango_webhookendpoint WHERE active AND "
-    f"merchant_id IN (SELECT merchant_id FROM milango_payment WHERE id IN {ONES})"
 )
 OWNERS: Final = (
     f"SELECT environment, short_code, code, payment_id FROM milango_receipt WHERE code IN {ONES}"
@@ -171,15 +170,9 @@ FREE_ORDER: Final = (
 # --- verbs ----------------------------------------------------------------------------------
 
 
-def open(payment_ids: Sequence[UUID], receipts: Iterable[str]) -> Opened:
-    ids = _list(payment_ids)
+def open(payment_ids: Sequence[UUID]) -> list[PaymentRow]:
     with _cursor() as cursor:
-        payments = [_payment(row) for row in cursor.execute(LOCK, (ids,))]
-        endpoints = [
-            Endpoint(UUID(hex=id), UUID(hex=merchant), json.loads(types))
-            for id, merchant, types in cursor.execute(SUBSCRIBED, (ids,))
-        ]
-        return Opened(payments, _owners(cursor, receipts), endpoints)
+        return [_payment(row) for row in cursor.execute(LOCK, (_list(payment_ids),))]
 
 
 def receipts(codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
