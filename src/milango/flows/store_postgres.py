@@ -1,22 +1,25 @@
-"""Settling on PostgreSQL: statements over whole batches, sent in pipelines.
+"""Settling on PostgreSQL: a few statements, each over a whole batch.
 
 Parameters are arrays written as text (`{a,b}`), which costs a fraction of what adapting them
 value by value would; results come back in binary through psycopg's own loaders, not Django's,
-which call Python for every time and every JSON.
+which call Python for every time and every JSON. Statements are prepared once for a connection, so
+a pooler in front of PostgreSQL must pool sessions, or know prepared statements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
-import psycopg
 from django.db import connection
-from psycopg.adapt import AdaptersMap
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from .rows import (
     CUSTOMERS,
@@ -38,34 +41,47 @@ IDS_A_CALL: Final = 200
 """A notification carries less than 8,000 bytes."""
 
 
-class Cursor(psycopg.Cursor[Any]):
-    """A plain psycopg cursor on Django's connection, without Django's loaders."""
-
-    @property
-    def adapters(self) -> AdaptersMap:
-        return psycopg.adapters
+_prepared: WeakKeyDictionary[Any, dict[str, bytes]] = WeakKeyDictionary()
+"""The statements that each connection knows, by their text."""
 
 
-@contextmanager
-def _pipeline() -> Iterator[Callable[..., Cursor]]:
-    """Send statements without waiting for each; they have all succeeded when the block ends."""
+def _run(statement: str, *parameters: str) -> list[RowOf]:
+    """Run one prepared statement on Django's connection, in its transaction; gives its rows.
+
+    Straight to libpq: a cursor would cost several times what the statement itself does. Errors
+    are Django's, as for every other query.
+    """
     connection.ensure_connection()
     raw: Any = connection.connection
-    if raw.prepare_threshold is None and not _is_pooled_outside():
-        raw.prepare_threshold = 5
+    with connection.wrap_database_errors:
+        server = raw.pgconn
+        if server.transaction_status == TransactionStatus.IDLE:
+            _checked(server.exec_(b"BEGIN"))
+        known = _prepared.setdefault(raw, {})
+        name = known.get(statement)
+        if name is None:
+            name = f"milango_{len(known)}".encode()
+            _checked(server.prepare(name, _numbered(statement).encode()))
+            known[statement] = name
+        values = [parameter.encode() for parameter in parameters]
+        result = _checked(server.exec_prepared(name, values, None, Format.BINARY))
+        if not result.nfields:
+            return []
+        rows = Transformer()
+        rows.set_pgresult(result)
+        return rows.load_rows(0, result.ntuples, tuple)
 
-    def send(statement: str, *parameters: object) -> Cursor:
-        cursor = Cursor(raw)
-        cursor.execute(statement, parameters, binary=True)
-        return cursor
 
-    with connection.wrap_database_errors, raw.pipeline():
-        yield send
+def _checked(result: PGresult) -> PGresult:
+    if result.status in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}:
+        return result
+    raise error_from_result(result)
 
 
-def _is_pooled_outside() -> bool:
-    """Behind a transaction pooler, prepared statements would be somebody else's."""
-    return bool(connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
+def _numbered(statement: str) -> str:
+    """`%s` as PostgreSQL itself writes parameters: $1, $2, ..."""
+    first, *others = statement.split("%s")
+    return first + "".join(f"${n}{part}" for n, part in enumerate(others, start=1))
 
 
 # --- columns as PostgreSQL's array literals -------------------------------------------------
@@ -205,43 +221,37 @@ FREE_ORDERS: Final = (
 
 
 def open(payment_ids: Sequence[UUID]) -> list[PaymentRow]:
-    with _pipeline() as send:
-        send(BY_INDEX)
-        payments = send(LOCK, _array("uuid", payment_ids))
-    return [PaymentRow(*row) for row in payments]
+    _run(BY_INDEX)
+    return [PaymentRow(*row) for row in _run(LOCK, _array("uuid", payment_ids))]
 
 
 def receipts(codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
-    with _pipeline() as send:
-        owners = send(OWNERS, _array("text", list(codes)))
-    return {ReceiptKey(*key): owner for *key, owner in owners}
+    return _owners(_run(OWNERS, _array("text", list(codes))))
+
+
+def _owners(rows: Iterable[RowOf]) -> dict[ReceiptKey, UUID | None]:
+    return {ReceiptKey(*key): owner for *key, owner in rows}
 
 
 def used_checkout_ids(named: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
     credentials, ids = zip(*named, strict=True)
-    with _pipeline() as send:
-        used = send(USED, _array("text", ids), _array("uuid", credentials))
-    return set(used)
+    used = _run(USED, _array("text", ids), _array("uuid", credentials))
+    return {(credential, checkout_id) for credential, checkout_id in used}
 
 
 def claim_receipts(rows: Sequence[RowOf]) -> dict[ReceiptKey, UUID | None]:
     arrays = _arrays(RECEIPTS, rows)
-    with _pipeline() as send:
-        ours = send(_insertion(RECEIPTS, f"RETURNING {OWNER}"), *arrays)
-    owners = {ReceiptKey(*key): owner for *key, owner in ours}
+    owners = _owners(_run(_insertion(RECEIPTS, f"RETURNING {OWNER}"), *arrays))
     if len(owners) < len(rows):
-        with _pipeline() as send:
-            send(TAKE_OVER, *arrays[:4])
-            held = send(OWNERS, arrays[2])
-        owners |= {ReceiptKey(*key): owner for *key, owner in held}
+        _run(TAKE_OVER, *arrays[:4])
+        owners |= _owners(_run(OWNERS, arrays[2]))
     return owners
 
 
 def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, str], UUID]:
     arrays = _arrays(ORDERS, orders)
-    with _pipeline() as send:
-        send(_insertion(ORDERS), *arrays)
-        winners = send(WINNERS, *arrays[:2])
+    _run(_insertion(ORDERS), *arrays)
+    winners = _run(WINNERS, *arrays[:2])
     return {(merchant, order): payment for merchant, order, payment in winners}
 
 
@@ -249,41 +259,32 @@ def customers(
     wanted: Sequence[tuple[str, UUID, str, datetime]],
 ) -> dict[tuple[UUID, str], UUID]:
     arrays = _arrays(CUSTOMERS, wanted)
-    with _pipeline() as send:
-        new = send(_insertion(CUSTOMERS, f"RETURNING {CUSTOMER}"), *arrays)
-    known = {(merchant, phone): customer for merchant, phone, customer in new}
-    if len(known) < len(wanted):
-        with _pipeline() as send:
-            all_of_them = send(KNOWN, *arrays[1:3])
-        known |= {(merchant, phone): customer for merchant, phone, customer in all_of_them}
-    return known
+    found = _run(_insertion(CUSTOMERS, f"RETURNING {CUSTOMER}"), *arrays)
+    if len(found) < len(wanted):
+        found += _run(KNOWN, *arrays[1:3])
+    return {(merchant, phone): customer for merchant, phone, customer in found}
 
 
 def insert(table: Table, rows: Sequence[RowOf]) -> None:
-    with _pipeline() as send:
-        send(_insertion(table), *_arrays(table, rows))
+    _run(_insertion(table), *_arrays(table, rows))
 
 
 def insert_new(table: Table, rows: Sequence[RowOf]) -> set[UUID]:
-    with _pipeline() as send:
-        send(BY_INDEX)
-        new = send(_insertion(table, "RETURNING payment_id"), *_arrays(table, rows))
+    new = _run(_insertion(table, "RETURNING payment_id"), *_arrays(table, rows))
     return {payment for (payment,) in new}
 
 
 def end_prompts(phones: Sequence[tuple[UUID, str]], now: datetime) -> None:
     credentials, numbers = zip(*phones, strict=True)
-    with _pipeline() as send:
-        send(BY_INDEX)
-        send(END_PROMPTS, _array("uuid", credentials), _array("text", numbers), now)
+    _run(END_PROMPTS, _array("uuid", credentials), _array("text", numbers), now.isoformat())
 
 
 def write(changes: Changes) -> None:
     """One statement for all of it: each costs the server and us as much as several rows do."""
     parts: list[str] = []
-    parameters: list[object] = []
+    parameters: list[str] = []
 
-    def add(statement: str, *arrays: object) -> None:
+    def add(statement: str, *arrays: str) -> None:
         parts.append(statement)
         parameters.extend(arrays)
 
@@ -294,17 +295,18 @@ def write(changes: Changes) -> None:
             add(_insertion(table), *_arrays(table, rows))
     if changes.phones_freed:
         add(FREE_PHONES, _array("uuid", changes.phones_freed))
+    if parts:
+        _run(_as_one(tuple(parts)), *parameters, CHANNEL, _calls(changes.rang))
     if changes.grants_revoked:
+        # Afterwards: the parts of one statement do not see each other's rows.
         ids, times = zip(*changes.grants_revoked, strict=True)
-        add(REVOKE, _array("uuid", ids), _array("timestamptz", times))
-        add(FREE_ORDERS, *_arrays(ORDERS, changes.orders_freed))
-    with _pipeline() as send:
-        if parts:
-            send(_as_one(tuple(parts)), *parameters, CHANNEL, _calls(changes.rang))
+        _run(REVOKE, _array("uuid", ids), _array("timestamptz", times))
+        _run(FREE_ORDERS, *_arrays(ORDERS, changes.orders_freed))
 
 
 @lru_cache(maxsize=256)
 def _as_one(statements: tuple[str, ...]) -> str:
+    """What is done to different tables, as one statement; parameters are numbered through."""
     named = ", ".join(f"part_{n} AS ({part})" for n, part in enumerate(statements))
     return f"WITH {named} SELECT pg_notify(%s, call) FROM unnest(%s::text[]) call"
 

@@ -35,7 +35,7 @@ ROUTES: Final[dict[str, tuple[str, Route]]] = {
     "/api/v1/payments/status/": ("GET", status.payment_status),
 }
 
-WRITERS: Final = {"postgresql": 2, "sqlite": 1}
+WRITERS: Final = {"postgresql": 1, "sqlite": 1}
 """Writers of one process. PostgreSQL waits for its disk; SQLite has one writer in any case."""
 
 READERS: Final = 4

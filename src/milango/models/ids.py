@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from typing import Final
 from uuid import UUID
@@ -33,8 +34,23 @@ def uuid7_hex() -> str:
     return f"{_uuid7():032x}"
 
 
+class _Chance(threading.local):
+    """Random bytes of one thread, fetched many at a time: each fetch hands the interpreter over."""
+
+    bytes_left = b""
+
+    def ten(self) -> bytes:
+        if len(self.bytes_left) < 10:
+            self.bytes_left = os.urandom(2_560)
+        found, self.bytes_left = self.bytes_left[-10:], self.bytes_left[:-10]
+        return found
+
+
+_chance: Final = _Chance()
+
+
 def _uuid7() -> int:
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(_chance.ten(), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     return value & ~(0x3 << 62) | 0x2 << 62
 
