@@ -269,6 +269,8 @@ def _make_ids(bench: Bench, database: str) -> None:
 # --- pushes ---------------------------------------------------------------------------------
 
 DARAJA_SECONDS: Final = 0.5
+BUSY: Final = 100
+"""Merchants whose payers are prompted at the same time."""
 
 
 def pushes(bench: Bench, *, connections: int, template: str = "bench_empty") -> Figures:
@@ -280,7 +282,7 @@ def pushes(bench: Bench, *, connections: int, template: str = "bench_empty") -> 
 
 def pushes_the_sync_way(bench: Bench, *, connections: int = 500) -> Figures:
     """gunicorn's threads, `requests`, a token for each prompt."""
-    command = ["gunicorn", "bench.baselines:application", "--workers=2", "--threads=50"]
+    command = ["gunicorn", "bench.baselines:application", "--workers=2", "--threads=25"]
     return _push(bench, "sync", 100, command, connections, "bench_empty")
 
 
@@ -324,7 +326,7 @@ def _push(
 
 def _wish(n: int) -> bytes:
     """A request for a prompt; keys, short codes and phones go round."""
-    merchant = n % MERCHANTS
+    merchant = n % BUSY
     body = json.dumps(
         {
             "phone_number": f"2547{random.randrange(10**8):08}",  # noqa: S311 - made-up payers
@@ -343,7 +345,7 @@ def _wish(n: int) -> bytes:
 def _warm_up(env: dict[str, str], port: int) -> None:
     """Every merchant once: tokens are fetched, clients are made."""
     requests = FOLDER / "warm.pickle"
-    requests.write_bytes(pickle.dumps([_wish(n) for n in range(MERCHANTS)] * 2))
+    requests.write_bytes(pickle.dumps([_wish(n) for n in range(BUSY)] * 5))
     load(["send", str(port), "200", str(requests)], env)
 
 

@@ -35,6 +35,7 @@ class InlineFront(Front):
     def __init__(self) -> None:
         super().__init__(_nowhere)
         self.inbox = Inline()  # type: ignore[assignment]
+        self.waiters = None  # type: ignore[assignment]  # nobody waits in one request
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         return work()

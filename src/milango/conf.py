@@ -89,6 +89,9 @@ class Conf:
     idempotency_hours: int = 48
     """Hours that an `Idempotency-Key` is remembered."""
 
+    streams: int = 20_000
+    """Event streams that one process keeps open; beyond, callers are told to poll."""
+
     raw_days: int = 90
     """Days that the raw bytes of callbacks and deliveries are kept."""
 
@@ -273,5 +276,6 @@ _READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "ADDRESS_LIMIT": _limit,
     "PROMPT_LIFE": _whole("seconds"),
     "IDEMPOTENCY_HOURS": _whole("hours"),
+    "STREAMS": _whole("streams"),
     "RAW_DAYS": _whole("days"),
 }

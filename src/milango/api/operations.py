@@ -241,10 +241,13 @@ STATUS: Final[dict[str, Any]] = {
     "summary": "Read a payment's status",
     "description": "Takes our `checkout_id` with any key or with the payment's ticket, and "
     "Daraja's CheckoutRequestID with a secret key. An id that is unknown, or another merchant's, "
-    "answers `Pending`, so that ids cannot be probed.",
+    "answers `Pending`, so that ids cannot be probed.\n\nWith `wait`, a `Pending` is answered only "
+    "when something has happened, or when the seconds are over: one request instead of many. A "
+    "host project that includes the addresses in its own server answers at once.",
     "security": [SECRET, PUBLISHABLE, TICKET],
     "parameters": [
         _in_path("checkout_id", "`checkout_id` or CheckoutRequestID", CHECKOUT_ID),
+        _in_query("wait", "Seconds to wait for news, 60 at most.", type="string", example="25"),
     ],
     "responses": _answers(200, "The status.", "PaymentStatus", STATUS_EXAMPLE),
 }
@@ -315,19 +318,33 @@ ONE: Final[dict[str, Any]] = {
     ),
 }
 
+_TIMELINE: Final = _answers(
+    200,
+    "The timeline, or a stream of it.",
+    "EventList",
+    {"object": "list", "data": [EVENT_EXAMPLE], "has_more": False},
+    "not_found",
+    "secret_key_required",
+    "too_many_streams",
+)
+_TIMELINE["200"]["content"]["text/event-stream"] = {
+    "schema": _ref("Event"),
+    "example": EVENT_EXAMPLE,
+}
+_TIMELINE["204"] = {"description": "A stream that is resumed after its end: nothing will come."}
+
 EVENTS: Final[dict[str, Any]] = {
     "operationId": "listEvents",
     "tags": ["payments"],
-    "summary": "Read a payment's timeline",
-    "description": "Everything that happened to the payment, oldest first.",
+    "summary": "Read or follow a payment's timeline",
+    "description": "Everything that happened to the payment, oldest first. With `Accept: "
+    "text/event-stream` it goes on: each event as it happens, numbered by its `seq`, so that a "
+    "stream resumes after `Last-Event-ID`; `event: end` says that nothing more is waited for. "
+    "Streams need Milango's own server; elsewhere the answer is the list.",
     "security": [SECRET, TICKET],
-    "parameters": [_in_path("payment_id", "The payment's `id`", PAYMENT_ID)],
-    "responses": _answers(
-        200,
-        "The timeline.",
-        "EventList",
-        {"object": "list", "data": [EVENT_EXAMPLE], "has_more": False},
-        "not_found",
-        "secret_key_required",
-    ),
+    "parameters": [
+        _in_path("payment_id", "The payment's `id`", PAYMENT_ID),
+        _in_query("last_event_id", "As the header `Last-Event-ID`.", type="string", example="2"),
+    ],
+    "responses": _TIMELINE,
 }

@@ -164,6 +164,11 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "Nothing was stored, no prompt was sent.",
         "Wait `retry_after` seconds.",
     ),
+    "too_many_streams": Explanation(
+        "This payment has five event streams open, or this process has no place for another.",
+        "Nothing happened to it: only the telling is refused.",
+        "Ask for the status with `?wait=25` instead.",
+    ),
     "daraja_busy": Explanation(
         "Daraja cannot take the request now, or its token service does not answer.",
         "No prompt was sent, and nothing was kept.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import phonenumbers
@@ -29,6 +30,7 @@ def normalise(raw: object) -> str:
     return _kenyan_mobile(text)
 
 
+@lru_cache(maxsize=10_000)
 def _kenyan_mobile(text: str) -> str:
     try:
         number = phonenumbers.parse(text, "KE")

@@ -48,6 +48,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "daraja_refused": (422, "Daraja refused the request"),
     "too_many": (429, "Too many requests"),
     # Not now
+    "too_many_streams": (503, "Too many streams are open"),
     "daraja_busy": (503, "Daraja cannot take the request now"),
     "not_adopted": (503, "The database belongs to another installation"),
     "database_unavailable": (503, "The database cannot be reached"),

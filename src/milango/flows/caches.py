@@ -1,14 +1,19 @@
 """Rows that are asked for at every request, remembered for a few seconds.
 
-A change is seen at once in the process that makes it, and within the seconds stated in others.
+A change is seen at once in the process that makes it, and on PostgreSQL in every process that
+listens (`front.bell`); where nobody listens, within the seconds stated.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from asyncio import _get_running_loop
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, TypeVar
 
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connection
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
 
@@ -17,7 +22,16 @@ T = TypeVar("T")
 MOST: Final = 10_000
 """Entries of one cache; a full one is emptied."""
 
+CHANNEL: Final = "milango_changes"
+"""Where PostgreSQL calls out that something remembered has changed."""
+
 _all: Final[list[Remembered[Any]]] = []
+
+
+def refuse_to_block() -> None:
+    """Raise SynchronousOnlyOperation on a loop, before half a query is put together for nothing."""
+    if _get_running_loop() and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        raise SynchronousOnlyOperation("this has to be looked up in a thread")
 
 
 class Remembered(Generic[T]):
@@ -28,30 +42,36 @@ class Remembered(Generic[T]):
         self._kept: dict[Hashable, tuple[float, T]] = {}
         for model in of:
             for signal in (post_save, post_delete):
-                signal.connect(self._forget, sender=model, weak=False)
+                signal.connect(self._changed, sender=model, weak=False)
         _all.append(self)
 
     def get(self, key: Hashable, look_up: Callable[[], T]) -> T:
-        """The value, looked up when it is not known or not fresh. Errors are not remembered."""
-        found = self.peek(key)
-        if found is not None:
-            return found
+        """The value, looked up when it is not known or not fresh. Errors are not remembered.
+
+        On an event loop nothing is looked up: raises SynchronousOnlyOperation, as Django would.
+        """
+        found = self._kept.get(key)
+        if found and found[0] > time.monotonic():
+            return found[1]
+        refuse_to_block()
         value = look_up()
         if len(self._kept) >= MOST:
             self._kept.clear()
         self._kept[key] = time.monotonic() + self._seconds, value
         return value
 
-    def peek(self, key: Hashable) -> T | None:
-        """The value if it is known and fresh; asks nobody."""
-        found = self._kept.get(key)
-        return found[1] if found and found[0] > time.monotonic() else None
+    def _changed(self, **kwargs: Any) -> None:
+        self.forget()
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
-    def _forget(self, **kwargs: Any) -> None:
+    def forget(self) -> None:
+        """Look everything up again."""
         self._kept.clear()
 
 
 def forget_everything() -> None:
     """Empty all caches: the database was changed behind our back."""
     for cache in _all:
-        cache._forget()
+        cache.forget()

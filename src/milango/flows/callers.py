@@ -15,7 +15,7 @@ from milango.core.errors import Declined
 from milango.models import ApiKey, Merchant, MerchantOrigin
 
 from . import audit
-from .caches import Remembered
+from .caches import Remembered, refuse_to_block
 
 PREFIXES: Final = {ApiKey.Kind.SECRET.value: "sk_", ApiKey.Kind.PUBLISHABLE.value: "pk_"}
 PUBLISHABLE_MAY: Final = frozenset({"read", "charge"})
@@ -78,8 +78,8 @@ def authenticate(authorization: str | None, origin: str | None) -> Caller:
     )
 
 
-_keys: Final = Remembered[ApiKey](seconds=5, of=(ApiKey, Merchant))
-_origins: Final = Remembered[bool](seconds=5, of=(MerchantOrigin, Merchant))
+_keys: Final = Remembered[ApiKey](seconds=30, of=(ApiKey, Merchant))
+_origins: Final = Remembered[bool](seconds=30, of=(MerchantOrigin, Merchant))
 
 
 def _find(plain: str) -> ApiKey:
@@ -118,6 +118,7 @@ def _note_use(key: ApiKey) -> None:
     """Remember roughly when a key was used last: at most one write a minute."""
     now = timezone.now()
     if key.last_used_at is None or now - key.last_used_at > timedelta(minutes=1):
+        refuse_to_block()
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
         key.last_used_at = now
 

@@ -21,7 +21,7 @@ from milango.core.results import result
 from milango.core.schedule import first_check
 from milango.models.ids import uuid7_hex
 
-from . import grant, notify
+from . import bell, grant, notify
 from .rows import (
     DELIVERIES,
     DOUBTS,
@@ -98,8 +98,9 @@ def record(rows: Store, cases: list[Case]) -> Changes:
 
 
 def ring(payment_ids: list[UUID]) -> None:
-    """Tell the host project, after the commit."""
+    """Tell whoever waits in this process, and the host project, after the commit."""
     if payment_ids:
+        transaction.on_commit(lambda: bell.ring(payment_ids), robust=True)
         transaction.on_commit(lambda: signals.announce(payment_ids), robust=True)
 
 

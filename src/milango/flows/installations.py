@@ -11,7 +11,7 @@ from milango.models import Installation
 from . import audit
 from .caches import Remembered
 
-_known: Final = Remembered[str](seconds=5, of=(Installation,))
+_known: Final = Remembered[str](seconds=30, of=(Installation,))
 
 
 def current() -> Installation:

@@ -95,7 +95,7 @@ def _check_amount_is_open(caller: Caller) -> None:
         raise Declined("amount_not_open", message, field="amount")
 
 
-_credentials: Final = Remembered[list[MpesaCredential]](seconds=5, of=(MpesaCredential,))
+_credentials: Final = Remembered[list[MpesaCredential]](seconds=30, of=(MpesaCredential,))
 
 
 def find_credential(caller: Caller, request: PushRequest) -> MpesaCredential:

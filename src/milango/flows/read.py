@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -53,9 +54,18 @@ def status_of(reader: Reader, checkout_id: str) -> dict[str, Any]:
     Both kinds of key and the payment's own ticket may use our checkout_id; Daraja's
     CheckoutRequestID holds the payer's number and takes a secret key (A7).
     """
+    return status_of_known(find(reader, checkout_id))
+
+
+def find(reader: Reader, checkout_id: str) -> Payment | None:
+    """The payment that `checkout_id` names to this reader, as `status_of` has it."""
     if isinstance(reader, Caller):
         reader.require("read")
-    payment = _by_name(reader, checkout_id)
+    return _by_name(reader, checkout_id)
+
+
+def status_of_known(payment: Payment | None) -> dict[str, Any]:
+    """What a waiting front end is told; None is an id that is unknown to it."""
     return status_document(payment) if payment else UNKNOWN_STATUS
 
 
@@ -78,11 +88,24 @@ def payment_of(caller: Caller, public_id: str) -> dict[str, Any]:
 
 def events_of(reader: Reader, public_id: str) -> dict[str, Any]:
     """A payment's timeline, oldest first. Raises Declined `not_found` like `payment_of`."""
+    payment = timeline_of(reader, public_id)
+    return _list(events_after(0, [payment.pk])[payment.pk])
+
+
+def timeline_of(reader: Reader, public_id: str) -> Payment:
+    """The payment whose events this reader may see. Raises Declined like `payment_of`."""
     if isinstance(reader, Caller):
         _require_secret_reader(reader)
-    payment = _own(reader, public_id)
-    events = PaymentEvent.objects.filter(payment=payment).order_by("seq")
-    return _list([event_document(event) for event in events])
+    return _own(reader, public_id)
+
+
+def events_after(seq: int, payment_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    """The events with higher numbers, oldest first, of many payments by one query."""
+    found: dict[UUID, list[dict[str, Any]]] = {payment_id: [] for payment_id in payment_ids}
+    rows = PaymentEvent.objects.filter(payment_id__in=payment_ids, seq__gt=seq)
+    for event in rows.order_by("payment_id", "seq"):
+        found[event.payment_id].append(event_document(event))
+    return found
 
 
 def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as AnyDatabaseError
@@ -16,24 +16,56 @@ from milango.core.intake import origin_of
 from milango.flows.callers import is_known_origin
 from milango.flows.problems import our_error
 
-from . import callbacks, push, status
-from .http import Gone, Receive, Request, Scope, Send, Streamed, write
+from . import callbacks, push, status, streams
+from .bell import Bell
+from .http import Gone, Receive, Request, Scope, Send, write
 from .inbox import Inbox
+from .streams import EVENT_STREAM
+from .waiting import Waiters
 
 T = TypeVar("T")
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-Route = Callable[["Front", Request, str], Awaitable[Answer | Streamed]]
+
+
+class Route(NamedTuple):
+    """A hot route: a method, and a path around one variable part (or none)."""
+
+    method: str
+    prefix: str
+    suffix: str
+    handle: Callable[..., Awaitable[Answer | None]]
+    streams: bool = False
+    """Taken only when an event stream is asked for; writes its answer itself."""
+
+    def match(self, scope: Scope) -> str | None:
+        """The variable part of the path; None: this is not the route."""
+        path: str = scope["path"]
+        if not path.startswith(self.prefix) or scope["method"] != self.method:
+            return None
+        variable = path[len(self.prefix) :]
+        if not variable.endswith(self.suffix):
+            return None
+        variable = variable[: len(variable) - len(self.suffix)]
+        if bool(variable) != self.prefix.endswith("/") or "/" in variable:
+            return None
+        return variable if not self.streams or _wants_a_stream(scope) else None
+
+
+def _wants_a_stream(scope: Scope) -> bool:
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    return EVENT_STREAM.encode() in accepted
+
 
 PAGES: Final = "/api/v1/"
 """Below this, pages of listed origins may read what is answered."""
 
-ROUTES: Final[dict[str, tuple[str, Route]]] = {
-    # path up to its variable part       method, handler
-    "/callbacks/stk/": ("POST", callbacks.stk_callback),
-    "/api/v1/stk-push": ("POST", push.stk_push),
-    "/api/v1/payments/status/": ("GET", status.payment_status),
-}
+ROUTES: Final = (
+    Route("POST", "/callbacks/stk/", "", callbacks.stk_callback),
+    Route("POST", "/api/v1/stk-push", "", push.stk_push),
+    Route("GET", "/api/v1/payments/status/", "", status.payment_status),
+    Route("GET", "/api/v1/payments/", "/events", streams.payment_events, streams=True),
+)
 
 WRITERS: Final = {"postgresql": 1, "sqlite": 1}
 """Writers of one process. PostgreSQL waits for its disk; SQLite has one writer in any case."""
@@ -46,6 +78,7 @@ class Front:
     """Answers the hot routes; hands everything else to Django."""
 
     inbox: Inbox
+    waiters: Waiters
 
     def __init__(self, django: Application) -> None:
         self._django = django
@@ -57,11 +90,11 @@ class Front:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        route = find(scope) if scope["type"] == "http" else None
-        if route is None:
+        found = find(scope) if scope["type"] == "http" else None
+        if found is None:
             await self._django(scope, receive, send)
         else:
-            await self._answer(route, Request(scope, receive), send)
+            await self._answer(*found, Request(scope, receive), receive, send)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do something that blocks, such as a read, beside the loop."""
@@ -98,30 +131,37 @@ class Front:
     async def open(self) -> None:
         """Start what works in the background. Once, before the first request."""
         self.inbox = Inbox(writers=WRITERS.get(connection.vendor, 1))
+        self.waiters = Waiters(self.in_thread)
+        self._bell = Bell(self.waiters.wake)
 
     async def close(self) -> None:
         """Answer what was accepted, then stop."""
         await asyncio.gather(*self._to_the_end, return_exceptions=True)
+        await self._bell.close()
+        await self.waiters.close()
         await self.inbox.close()
         self._pool.shutdown(wait=False)
 
     # --- one request ------------------------------------------------------------------------
 
-    async def _answer(self, route: tuple[Route, str], request: Request, send: Send) -> None:
-        handler, variable = route
+    async def _answer(
+        self, route: Route, variable: str, request: Request, receive: Receive, send: Send
+    ) -> None:
+        own = (receive, send) if route.streams else ()
         try:
-            answer = await handler(self, request, variable)
+            answer = await route.handle(self, request, variable, *own)
         except Gone:
             return
         except Exception as error:
             answer = problem_answer(our_error(error))
-        if isinstance(answer, Streamed):
+        if answer is None:
             return
         if request.path.startswith(PAGES):
-            answer = answer.plus(await self._cors(request))
+            answer = answer.plus(await self.cors(request))
         await write(answer, send)
 
-    async def _cors(self, request: Request) -> dict[str, str]:
+    async def cors(self, request: Request) -> dict[str, str]:
+        """The headers that let a listed page read the answer."""
         origin = origin_of(request.header(b"origin"))
         known = origin is not None and await self.quickly(lambda: _is_listed(origin))
         return cors_headers(origin, known=known)
@@ -135,11 +175,9 @@ def _is_listed(origin: str) -> bool:
 
 
 def find(scope: Scope) -> tuple[Route, str] | None:
-    """The handler of a hot route and the variable part of its path; None: Django's."""
-    path: str = scope["path"]
-    for prefix, (method, handler) in ROUTES.items():
-        if path.startswith(prefix):
-            variable = path[len(prefix) :]
-            whole = bool(variable) == prefix.endswith("/") and "/" not in variable
-            return (handler, variable) if whole and scope["method"] == method else None
+    """The hot route and the variable part of its path; None: Django's."""
+    for route in ROUTES:
+        variable = route.match(scope)
+        if variable is not None:
+            return route, variable
     return None

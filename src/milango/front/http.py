@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
-
-import msgspec
 
 from milango.conf import Conf, conf
 from milango.core.answers import Answer
@@ -99,17 +97,6 @@ class Request:
 @lru_cache(maxsize=4096)
 def _peer(socket_peer: str, forwarded: tuple[str, ...], settings: Conf) -> str:
     return peer_of(socket_peer, forwarded, settings.trusted_proxies)
-
-
-class Streamed(msgspec.Struct, frozen=True):
-    """An answer that is written as it comes."""
-
-    headers: dict[str, str]
-    parts: AsyncIterator[bytes]
-
-
-Handler = Callable[[Request, str], Awaitable[Answer | Streamed]]
-"""From a request and the variable part of its path to an answer."""
 
 
 async def write(answer: Answer, send: Send) -> None:
