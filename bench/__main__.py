@@ -39,6 +39,7 @@ ONCE: Final[dict[str, Scenario]] = {
     "callbacks_256": lambda bench: scenarios.callbacks(bench, connections=256),
     "sqlite": lambda bench: scenarios.callbacks(bench, connections=64, sqlite=True),
     "pushes_50": lambda bench: scenarios.pushes(bench, connections=50),
+    "streams": scenarios.streams,
     "statuses_grown": lambda bench: scenarios.statuses(bench, template=f"bench_{bench.rows}"),
     "statuses": lambda bench: scenarios.statuses(bench, template="bench_10000"),
     "rest": scenarios.rest,

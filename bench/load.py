@@ -1,6 +1,7 @@
 """Load on a server of this machine, and what came of it, as one line of JSON.
 
     python -m bench.load send PORT CONNECTIONS FILE     (a pickled list of whole requests)
+    python -m bench.load streams PORT PID FILE          (streams beside it, in FILE.streams)
 
 Requests are made beforehand and answers are only counted, so that the generator costs little: its
 own CPU per request is part of the result. Traffic goes to 127.0.0.1 alone.
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+
+from .processes import family, memory_mb
 
 HOST = "127.0.0.1"
 
@@ -112,10 +115,66 @@ async def send(port: int, connections: int, requests: list[bytes]) -> dict[str, 
     }
 
 
+class Follower(asyncio.Protocol):
+    """One open event stream."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self.opened = asyncio.get_running_loop().create_future()
+        self.paid_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.opened.done():
+            self.opened.set_result(data[9:12])
+        if b"event: payment.succeeded" in data:
+            self.paid_at = time.perf_counter()
+
+
+async def streams(port: int, pid: int, file: Path) -> dict[str, Any]:
+    """Open all streams, then settle payments, 200 a second, and see who hears of it when."""
+    loop = asyncio.get_running_loop()
+    requests = pickle.loads(file.read_bytes())  # noqa: S301 - written by us a moment ago
+    following = pickle.loads(file.with_suffix(".streams").read_bytes())  # noqa: S301 - the same
+    before = memory_mb(family(pid))
+    followers = []
+    for start in range(0, len(following), 100):
+        part = [Follower(request) for request in following[start : start + 100]]
+        await asyncio.gather(*(loop.create_connection(lambda f=f: f, HOST, port) for f in part))
+        await asyncio.gather(*(each.opened for each in part))
+        followers += part
+    await asyncio.sleep(1)
+    after = memory_mb(family(pid))
+    took = []
+    for request, follower in list(zip(requests, followers, strict=True))[:1_000]:
+        began = time.perf_counter()
+        run = Run(iter([request]), 1)
+        await run.go(port)
+        took.append((began, follower))
+        await asyncio.sleep(max(0.0, 0.005 - (time.perf_counter() - began)))
+    await asyncio.sleep(1)
+    woken = [follower.paid_at - began for began, follower in took if follower.paid_at]
+    return {
+        "open": sum(each.opened.result() == b"200" for each in followers),
+        "mb": after - before,
+        "woken": len(woken),
+        "told": len(took),
+        "wake_p50_ms": percentile(woken, 0.5),
+        "wake_p99_ms": percentile(woken, 0.99),
+    }
+
+
 def main(words: list[str]) -> None:
-    _, port, connections, file = words
-    requests = pickle.loads(Path(file).read_bytes())  # noqa: S301 - written by us a moment ago
-    print(json.dumps(uvloop.run(send(int(port), int(connections), requests))))
+    what, port, number, file = words
+    if what == "streams":
+        found = uvloop.run(streams(int(port), int(number), Path(file)))
+    else:
+        requests = pickle.loads(Path(file).read_bytes())  # noqa: S301 - written by us a moment ago
+        found = uvloop.run(send(int(port), int(number), requests))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

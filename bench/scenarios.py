@@ -294,7 +294,8 @@ def _push(
     connections: int,
     template: str,
 ) -> Figures:
-    number = max(connections * 2, bench.how_many(scenario, guess))
+    # Waves: the first and the last of them are not what is measured.
+    number = max(connections * 8, bench.how_many(scenario, guess))
     requests = FOLDER / "pushes.pickle"
     requests.write_bytes(pickle.dumps([_wish(n) for n in range(number)]))
     daraja, port = free_port(), free_port()
@@ -347,6 +348,23 @@ def _warm_up(env: dict[str, str], port: int) -> None:
     requests = FOLDER / "warm.pickle"
     requests.write_bytes(pickle.dumps([_wish(n) for n in range(BUSY)] * 5))
     load(["send", str(port), "200", str(requests)], env)
+
+
+STREAMS: Final = 10_000
+
+
+def streams(bench: Bench) -> Figures:
+    """Payers who wait at one process: what they cost, and how soon they hear."""
+    file, port = FOLDER / "streams.pickle", free_port()
+    with fresh(bench, "bench_empty") as database:
+        env = bench.env(database)
+        python(["bench.seed", "waiting", str(STREAMS), str(file)], env)
+        command = ["milango.server", "serve", "--no-background", "--port", str(port)]
+        with program(command, env, port) as process:
+            found = load(["streams", str(port), str(process.pid), str(file)], env)
+    if found["open"] != STREAMS or found["woken"] != found["told"]:
+        raise RuntimeError(f"streams: {found}")
+    return {"mb": found["mb"], "wake_p99_ms": found["wake_p99_ms"]}
 
 
 # --- status, waiting, rest ------------------------------------------------------------------

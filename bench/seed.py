@@ -74,6 +74,8 @@ def waiting(number: int, file: Path) -> None:
     credentials = list(MpesaCredential.objects.order_by("short_code"))
     kid = sealing.current_key_id()
     key = sealing.derive("callback", kid)
+    read_key = sealing.derive("read-token", kid)
+    until = timezone.now() + timedelta(minutes=10)
     now = timezone.now() - timedelta(seconds=20)
     day = (now + timedelta(hours=3)).strftime("%Y%m%d%H%M%S")
     payments, requests = [], []
@@ -104,10 +106,12 @@ def waiting(number: int, file: Path) -> None:
             prompt_until=now + timedelta(seconds=180),
         )
         payments.append(payment)
-        requests.append(_request(token, payment, day))
+        ticket = signing.make_read_token(payment_id, until, kid, read_key)
+        requests.append((_request(token, payment, day), _stream(payment, ticket)))
     _save(payments, Payment, OpenPrompt)
     random.shuffle(requests)
-    file.write_bytes(pickle.dumps(requests))
+    file.write_bytes(pickle.dumps([request for request, _ in requests]))
+    file.with_suffix(".streams").write_bytes(pickle.dumps([stream for _, stream in requests]))
 
 
 def _save(payments: list[Any], payment_model: Any, prompt_model: Any) -> None:
@@ -126,6 +130,13 @@ def _save(payments: list[Any], payment_model: Any, prompt_model: Any) -> None:
             ],
             ignore_conflicts=True,
         )
+
+
+def _stream(payment: Any, ticket: str) -> bytes:
+    return (
+        f"GET /api/v1/payments/{payment.public_id}/events?ticket={ticket} HTTP/1.1\r\n"
+        "Host: bench\r\nAccept: text/event-stream\r\n\r\n"
+    ).encode()
 
 
 def _request(token: str, payment: Any, day: str) -> bytes:

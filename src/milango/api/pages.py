@@ -103,7 +103,9 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, A
             {
                 "status": status,
                 "description": response["description"],
-                "content": [_content(kind, media) for kind, media in response.get("content", {}).items()],
+                "content": [
+                    _content(kind, media) for kind, media in response.get("content", {}).items()
+                ],
             }
             for status, response in operation["responses"].items()
         ],

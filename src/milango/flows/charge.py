@@ -26,7 +26,6 @@ from milango.models import OpenPrompt, Payment, PaymentEvent
 from . import pacing
 from .batches import Verb
 from .callers import Caller
-from .clients import client_for
 from .opening import OPENINGS, Opened, Opening, draft, keys_of, open_one
 from .receive import EVIDENCE
 from .settle import Settled, settle_many
@@ -52,7 +51,7 @@ def charge(
     happened and nothing is kept). An unknown outcome raises nothing: the payment is Pending.
     """
     opening = draft(caller, request, idempotency_key=idempotency_key, peer=peer)
-    time.sleep(pacing.admit(client_for(opening.credential)))
+    time.sleep(pacing.admit(opening.client))
     opened = open_one(opening)
     if isinstance(opened, Payment):
         return opened
@@ -69,7 +68,7 @@ async def acharge(opening: Opening, submit: Submit, in_thread: InThread) -> Paym
 
     Once it has begun it must not be cancelled: the prompt may be out.
     """
-    await asyncio.sleep(pacing.admit(client_for(opening.credential)))
+    await asyncio.sleep(pacing.admit(opening.client))
     opened: Opened | Payment = await submit(OPENINGS, opening)
     if isinstance(opened, Payment):
         return opened
@@ -109,7 +108,7 @@ def send(opened: Opened) -> Evidence:
     Raises DarajaBusy when nothing happened. Without a token nothing can have been sent, so a
     silent token service is "not now" as well.
     """
-    client, payment = client_for(opened.credential), opened.payment
+    client, payment = opened.client, opened.payment
     if payment.sending_at is None:
         refused = bridge.run(_refusal_of_a_token(client, payment))
         if refused:
@@ -120,7 +119,7 @@ def send(opened: Opened) -> Evidence:
 
 async def asend(opened: Opened, in_thread: InThread) -> Evidence:
     """`send`, awaitable."""
-    client, payment = client_for(opened.credential), opened.payment
+    client, payment = opened.client, opened.payment
     if payment.sending_at is None:
         refused = await _refusal_of_a_token(client, payment)
         if refused:

@@ -22,6 +22,7 @@ from milango.conf import conf
 from milango.core import signing
 from milango.core.errors import Declined
 from milango.core.inputs import PushRequest
+from milango.daraja import DynamicMpesaClient
 from milango.models import IdempotencyKey, MpesaCredential, OpenPrompt, Payment, SettledOrder
 from milango.models.ids import uuid7
 
@@ -41,7 +42,8 @@ class Opened(msgspec.Struct, frozen=True):
     """A payment whose row is committed and whose prompt is not sent yet."""
 
     payment: Payment
-    credential: MpesaCredential
+    client: DynamicMpesaClient
+    """With the credential's secrets, opened."""
     callback_url: str
 
 
@@ -58,8 +60,8 @@ class Opening(msgspec.Struct, eq=False):
         return self.opened.payment
 
     @property
-    def credential(self) -> MpesaCredential:
-        return self.opened.credential
+    def client(self) -> DynamicMpesaClient:
+        return self.opened.client
 
 
 def open_one(opening: Opening) -> Opened | Payment:
@@ -129,8 +131,7 @@ def _new_payment(
     caller: Caller, credential: MpesaCredential, request: PushRequest, idempotency_key: str
 ) -> Opened:
     now = timezone.now()
-    # With a token at hand the bytes go out as soon as this row is committed (A11).
-    at_once = client_for(credential).has_token
+    client = client_for(credential)
     payment_id = uuid7()
     kid = sealing.current_key_id()
     token = signing.make_callback_token(
@@ -156,10 +157,11 @@ def _new_payment(
         callback_token_hash=signing.token_hash(token),
         created_at=now,
         updated_at=now,
-        sending_at=now if at_once else None,
+        # With a token at hand the bytes go out as soon as this row is committed (A11).
+        sending_at=now if client.has_token else None,
         prompt_until=now + timedelta(seconds=conf().prompt_life),
     )
-    return Opened(payment, credential, conf().address(f"/callbacks/stk/{token}"))
+    return Opened(payment, client, conf().address(f"/callbacks/stk/{token}"))
 
 
 # --- a batch --------------------------------------------------------------------------------
