@@ -35,17 +35,21 @@ class Site(NamedTuple):
     listener: socket.socket
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False, listen: bool = True) -> socket.socket:
     """Take the port now, so that a taken one is told before anything is started.
 
-    Raises click.ClickException.
+    A `shared` port is taken by several processes, each with a socket of its own. Raises
+    click.ClickException.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        listener.listen(2048)
+        if listen:
+            listener.listen(2048)
     except OSError as error:
         listener.close()
         what = {

@@ -54,25 +54,15 @@ def _check_tables() -> None:
 
 
 def _serve_many(host: str, port: int, workers: int, background: bool | None) -> None:
-    import uvicorn
-
-    from . import run
+    from . import many, run
 
     if background:
         message = "With several processes, run the background work beside them: milango worker"
         raise click.UsageError(message)
-    uvicorn.run(
-        "milango.server.asgi:application",
-        host=host,
-        port=port,
-        workers=workers,
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=run.GRACE,
-    )
+    with run.bind(host, port, shared=True, listen=False):
+        click.echo(f"Serving on http://{host}:{port}. Ctrl-C ends it.", err=True)
+        command = ["serve", "--host", host, "--port", str(port), "--no-background"]
+        many.run(command, workers, grace=run.GRACE + 5)
 
 
 def _serve_one(host: str, port: int, background: bool | None) -> None:
@@ -80,14 +70,16 @@ def _serve_one(host: str, port: int, background: bool | None) -> None:
 
     from milango import tasks
 
-    from . import run
+    from . import many, run
     from .asgi import application
 
-    listener = run.bind(host, port)
+    listener = run.bind(host, port, shared=many.is_worker())
     embedded = connection.vendor == "sqlite" if background is None else background
     thread, stop = tasks.start() if embedded else (None, None)
 
     async def ready() -> None:
+        if many.is_worker():
+            return
         click.echo(f"Serving on http://{host}:{port}. Ctrl-C ends it.", err=True)
 
     try:
