@@ -15,6 +15,7 @@ from django.test import Client
 from milango.flows import batches
 from milango.flows.batches import Verb
 from milango.front.app import Front, find
+from milango.front.turns import Turns
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class InlineFront(Front):
     def __init__(self) -> None:
         super().__init__(_nowhere)
         self.inbox = Inline()  # type: ignore[assignment]
+        self.turns = Turns()
         self.waiters = None  # type: ignore[assignment]  # nobody waits in one request
 
     async def in_thread(self, work: Callable[[], T]) -> T:

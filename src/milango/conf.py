@@ -18,6 +18,7 @@ from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import urlsplit
@@ -88,6 +89,10 @@ class Conf:
 
     idempotency_hours: int = 48
     """Hours that an `Idempotency-Key` is remembered."""
+
+    spool: str = ""
+    """A folder on the local disk for callbacks that arrive while the database is away; without it
+    they are refused, and Daraja has to be asked about their payments."""
 
     streams: int = 20_000
     """Event streams that one process keeps open; beyond, callers are told to poll."""
@@ -256,6 +261,12 @@ def _whole(unit: str) -> Callable[[str, object], int]:
     return read
 
 
+def _folder(name: str, value: object) -> str:
+    if not isinstance(value, str | Path) or (value and not Path(value).is_absolute()):
+        _wrong(name, "must be the whole path of a folder", '"/var/lib/milango/spool"')
+    return str(value)
+
+
 def _limit(name: str, value: object) -> Limit:
     example = "a pair (times, seconds) such as (10, 600)"
     pair = tuple(_items(name, value, example))
@@ -276,6 +287,7 @@ _READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "ADDRESS_LIMIT": _limit,
     "PROMPT_LIFE": _whole("seconds"),
     "IDEMPOTENCY_HOURS": _whole("hours"),
+    "SPOOL": _folder,
     "STREAMS": _whole("streams"),
     "RAW_DAYS": _whole("days"),
 }

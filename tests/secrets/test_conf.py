@@ -90,6 +90,8 @@ WRONG: dict[str, list[Any]] = {
     "PROMPT_LIFE": [0, "180", True, 1.5],
     "IDEMPOTENCY_HOURS": [-48],
     "RAW_DAYS": [None],
+    "STREAMS": [0, "many"],
+    "SPOOL": [7, "spool"],
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def tables(
     known: dict[tuple[UUID, str], Kept] = {}
     orphans: dict[str, Kept] = {}
     for item, outcome in zip(evidence, settled, strict=True):
-        if item.original is None:
+        if item.original is None or outcome.verdict == "too_many":
             continue
         if outcome.payment is None:
             _keep(orphans, item.original.sha256, item.original, outcome)

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Final
+from uuid import UUID
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
@@ -50,19 +51,25 @@ def read_stk(
     payment_id = signing.open_callback_token(token, sealing.key_finder("callback"))
     if payment_id is None:
         return None
+    original = Original(
+        body=body,
+        headers=headers,
+        peer=peer,
+        received_at=now,
+        sha256=hashlib.sha256(body).hexdigest(),
+        token_hash=signing.token_hash(token),
+    )
+    return evidence_of(payment_id, original, listed=_is_listed(peer, conf()))
+
+
+def evidence_of(payment_id: UUID, original: Original, *, listed: bool) -> Evidence:
+    """What a callback says, from its original. Never raises."""
     return evidence_from(
-        body,
+        original.body,
         payment_id=payment_id,
-        listed=_is_listed(peer, conf()),
-        observed_at=now,
-        original=Original(
-            body=body,
-            headers=headers,
-            peer=peer,
-            received_at=now,
-            sha256=hashlib.sha256(body).hexdigest(),
-            token_hash=signing.token_hash(token),
-        ),
+        listed=listed,
+        observed_at=original.received_at,
+        original=original,
     )
 
 

@@ -50,6 +50,7 @@ class PaymentRow(msgspec.Struct):
     next_check_at: datetime | None
     checks: int
     event_count: int
+    bodies: int
 
     # Of its credential and its merchant
     confirm_above: Decimal | None
@@ -224,6 +225,7 @@ PAYMENTS: Final = _table(
         "next_check_at": "timestamptz",
         "checks": "int",
         "event_count": "int",
+        "bodies": "int",
         "updated_at": "timestamptz",
     },
 )
@@ -244,7 +246,7 @@ NEW_PAYMENTS: Final = _table(
         **dict.fromkeys(("standing", "receipt_number", "result_code", "result_text"), "text"),
         **dict.fromkeys(("checkout_id", "merchant_request_id", "callback_token_hash"), "text"),
         **dict.fromkeys(("created_at", "sending_at", "prompt_until", "updated_at"), "timestamptz"),
-        **dict.fromkeys(("checks", "event_count"), "int"),
+        **dict.fromkeys(("checks", "event_count", "bodies"), "int"),
     },
 )
 """A payment of which nothing is known yet."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from hmac import compare_digest
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -27,13 +28,16 @@ from .store import Store, store
 
 Owners = dict[ReceiptKey, UUID | None]
 
+MOST_BODIES: Final = 20
+"""Callbacks of one payment that are taken from addresses which are not Safaricom's (B1)."""
+
 
 class Settled(msgspec.Struct, frozen=True):
     """What became of one piece of evidence."""
 
     payment_id: UUID
     verdict: str
-    """`settled`, `confirming`, `noted`, `duplicate`, `orphan` or `doubt:<kind>`."""
+    """`settled`, `confirming`, `noted`, `duplicate`, `orphan`, `too_many` or `doubt:<kind>`."""
     status: Status | None
     payment: PaymentRow | None = None
     """The payment as it stands afterwards; None for an orphan."""
@@ -49,6 +53,7 @@ class Case:
         "is_confirming",
         "is_paid",
         "payment",
+        "refused",
         "standing",
         "status",
         "verdicts",
@@ -58,6 +63,7 @@ class Case:
     def __init__(self, payment: PaymentRow, confirm_above: Decimal) -> None:
         self.payment = payment
         self.arrivals: list[Evidence] = []
+        self.refused: set[int] = set()
         self.before = policy.decode_standing(payment.standing)
         self.verdicts: list[str] = []
         self.asked = Asked(
@@ -120,9 +126,21 @@ def _open_cases(payments: list[PaymentRow], evidence: Sequence[Evidence]) -> dic
     }
     for item in evidence:
         case = cases.get(item.payment_id)
-        if case and _belongs(item, case.payment):
+        if case is None or not _belongs(item, case.payment):
+            continue
+        if _has_room(item, case.payment):
             case.arrivals.append(item)
+        else:
+            case.refused.add(id(item))
     return cases
+
+
+def _has_room(item: Evidence, payment: PaymentRow) -> bool:
+    """Whoever knows the address may post to it, but not for ever (B1). Listed peers may."""
+    if item.original is None or item.listed:
+        return True
+    payment.bodies += 1
+    return payment.bodies <= MOST_BODIES
 
 
 def _belongs(item: Evidence, payment: PaymentRow) -> bool:
@@ -290,6 +308,7 @@ def _verdicts(evidence: Iterable[Evidence], cases: dict[UUID, Case]) -> list[Set
         if case is None or not _belongs(item, case.payment):
             settled.append(Settled(item.payment_id, "orphan", None))
         else:
-            verdict = next(left[item.payment_id])
+            refused = id(item) in case.refused
+            verdict = "too_many" if refused else next(left[item.payment_id])
             settled.append(Settled(item.payment_id, verdict, case.status, case.payment))
     return settled

@@ -11,16 +11,19 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as AnyDatabaseError
 from django.db import connection
 
+from milango.conf import conf
 from milango.core.answers import Answer, cors_headers, problem_answer
 from milango.core.intake import origin_of
 from milango.flows.callers import is_known_origin
 from milango.flows.problems import our_error
 
-from . import callbacks, push, status, streams
+from . import callbacks, push, spool, status, streams
 from .bell import Bell
 from .http import Gone, Receive, Request, Scope, Send, write
 from .inbox import Inbox
+from .spool import Spool
 from .streams import EVENT_STREAM
+from .turns import Turns
 from .waiting import Waiters
 
 T = TypeVar("T")
@@ -79,6 +82,8 @@ class Front:
 
     inbox: Inbox
     waiters: Waiters
+    turns: Turns
+    spool: Spool | None = None
 
     def __init__(self, django: Application) -> None:
         self._django = django
@@ -132,11 +137,19 @@ class Front:
         """Start what works in the background. Once, before the first request."""
         self.inbox = Inbox(writers=WRITERS.get(connection.vendor, 1))
         self.waiters = Waiters(self.in_thread)
+        self.turns = Turns()
         self._bell = Bell(self.waiters.wake)
+        self.spool = spool.opened(conf().spool, self.inbox)
+
+    def leave(self) -> None:
+        """The server is about to stop: let those go who only wait."""
+        self.waiters.leave()
 
     async def close(self) -> None:
         """Answer what was accepted, then stop."""
         await asyncio.gather(*self._to_the_end, return_exceptions=True)
+        if self.spool:
+            await self.spool.close()
         await self._bell.close()
         await self.waiters.close()
         await self.inbox.close()

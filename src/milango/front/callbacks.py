@@ -26,10 +26,16 @@ def _kept(request: Request) -> dict[str, str]:
 
 
 async def stk_callback(front: Front, request: Request, token: str) -> Answer:
-    """200 once the bytes are committed, whatever they say; 503 while the database is away."""
+    """200 once the bytes are committed, whatever they say; 503 while the database is away, and
+    the bytes are kept on the disk."""
     body = await request.body(receive.BODY_LIMIT)
     evidence = receive.read_stk(token, body, _kept(request), request.peer, datetime.now(UTC))
     if evidence is None:
         raise Declined("not_found", "There is nothing at this address.")
-    await front.inbox.submit(receive.EVIDENCE, evidence, trusted=evidence.listed)
+    try:
+        await front.inbox.submit(receive.EVIDENCE, evidence, trusted=evidence.listed)
+    except Declined as refusal:
+        if front.spool and refusal.code == "database_unavailable":
+            await front.spool.keep(evidence)
+        raise
     return TAKEN

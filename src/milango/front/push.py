@@ -9,8 +9,9 @@ from milango.core.answers import Answer, document_answer
 from milango.core.intake import check_content_type, origin_of
 from milango.flows import callers
 from milango.flows.charge import acharge
-from milango.flows.opening import draft
+from milango.flows.opening import Opening, draft
 from milango.flows.present import payment_document
+from milango.models import Payment
 
 from .http import Request
 
@@ -33,5 +34,10 @@ async def stk_push(front: Front, request: Request, _: str) -> Answer:
     key = inputs.idempotency_key(request.header(b"idempotency-key"))
     peer = request.peer
     opening = await front.quickly(lambda: draft(caller, wish, idempotency_key=key, peer=peer))
-    payment = await front.to_the_end(acharge(opening, front.inbox.submit, front.in_thread))
+    payment = await front.to_the_end(_charge(front, opening))
     return document_answer(payment_document(payment, secret=not caller.publishable), 202)
+
+
+async def _charge(front: Front, opening: Opening) -> Payment:
+    async with front.turns.take(opening.payment.merchant_id):
+        return await acharge(opening, front.inbox.submit, front.in_thread)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from milango.core.answers import Answer, document_answer
 from milango.core.errors import Declined
@@ -51,17 +52,18 @@ def _seconds(request: Request) -> int:
 
 async def _wait(front: Front, found: Payment | None, look: Any, seconds: int) -> None:
     """Until the payment has news, or the seconds are over."""
-    if found is None:
-        await asyncio.sleep(seconds)
-        return
     before, call = read.status_of_known(found), OneCall()
+    # An unknown id waits under a name that nobody rings.
+    name = found.pk if found else uuid4()
     with suppress(Declined, TimeoutError):
-        front.waiters.add(found.pk, call)
+        front.waiters.add(name, call)
         try:
             async with asyncio.timeout(seconds):
                 # Subscribed first, read afterwards: nothing falls between the two.
-                while read.status_of_known(await front.in_thread(look)) == before:
+                while not call.is_over:
+                    if found and read.status_of_known(await front.in_thread(look)) != before:
+                        break
                     await call.called.wait()
                     call.called.clear()
         finally:
-            front.waiters.remove(found.pk, call)
+            front.waiters.remove(name, call)

@@ -68,6 +68,11 @@ class Stream:
         self.done = True
         self._write(END)
 
+    def part(self) -> None:
+        """Finish without an end: browsers come back by themselves."""
+        self.done = True
+        self._write(b"")
+
     def _write(self, part: bytes) -> None:
         if self._sending and not self._sending.done():
             # Somebody who does not read for that long is not there, or means no good.

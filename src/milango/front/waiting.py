@@ -39,6 +39,9 @@ class Waiter(Protocol):
     def end(self) -> None:
         """It is not."""
 
+    def part(self) -> None:
+        """The server stops: let the caller come back to another one."""
+
 
 class Waiters:
     """Everybody who waits in this process. One read for all payments that rang at once."""
@@ -84,8 +87,13 @@ class Waiters:
             self._reading = True
             self._spawn(self._tell())
 
+    def leave(self) -> None:
+        """Let everybody go, so that the server can stop."""
+        for waiter in self._everybody():
+            waiter.part()
+
     async def close(self) -> None:
-        """Stop the heart; streams end with their connections."""
+        """Stop the heart."""
         self._heart.cancel()
         for task in self._tasks:
             task.cancel()
@@ -133,6 +141,7 @@ class OneCall:
 
     def __init__(self) -> None:
         self.called = asyncio.Event()
+        self.is_over = False
 
     def tell(self, events: Documents) -> None:
         self.called.set()
@@ -145,3 +154,7 @@ class OneCall:
 
     def end(self) -> None:
         """It ends by itself."""
+
+    def part(self) -> None:
+        self.is_over = True
+        self.called.set()

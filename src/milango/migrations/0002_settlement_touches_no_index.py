@@ -127,5 +127,10 @@ class Migration(migrations.Migration):
             model_name='openprompt',
             constraint=models.UniqueConstraint(fields=('credential', 'phone'), name='one_open_prompt_per_phone'),
         ),
+        migrations.AddField(
+            model_name='payment',
+            name='bodies',
+            field=models.PositiveSmallIntegerField(default=0, editable=False, help_text='Callbacks taken from unlisted addresses.'),
+        ),
         migrations.RunPython(leave_room, migrations.RunPython.noop),
     ]

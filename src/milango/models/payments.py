@@ -106,6 +106,9 @@ class Payment(Identified):
     next_check_at = models.DateTimeField(null=True, blank=True)
     checks = models.PositiveSmallIntegerField(default=0)
     event_count = models.PositiveIntegerField(default=0, editable=False)
+    bodies = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="Callbacks taken from unlisted addresses."
+    )
 
     class Meta:
         constraints = [

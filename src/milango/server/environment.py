@@ -28,6 +28,7 @@ OPTIONAL: Final = {
     "MILANGO_TRUSTED_PROXIES": "networks of our own proxies, whose X-Forwarded-For counts",
     "MILANGO_CALLBACK_SOURCES": "more networks that Daraja's callbacks come from",
     "MILANGO_CONFIRM_ABOVE": "KES above which a callback alone is not proof; 20000",
+    "MILANGO_SPOOL": "a folder on the local disk that keeps callbacks while the database is away",
     "MILANGO_DATABASE_POOL": "most connections to PostgreSQL of one process; 16",
 }
 
@@ -92,6 +93,8 @@ class Environment:
             from milango.daraja.security import CALLBACK_SOURCES
 
             said["CALLBACK_SOURCES"] = [*CALLBACK_SOURCES, *sources]
+        if folder := self.text("MILANGO_SPOOL"):
+            said["SPOOL"] = folder
         if limit := self.text("MILANGO_CONFIRM_ABOVE"):
             said["CONFIRM_ABOVE"] = _money(limit)
         return said

@@ -33,6 +33,8 @@ class Site(NamedTuple):
 
     server: Quiet
     listener: socket.socket
+    leave: Callable[[], None]
+    """Lets those go who only wait for news; the server would wait for them."""
 
 
 def bind(host: str, port: int, *, shared: bool = False, listen: bool = True) -> socket.socket:
@@ -79,7 +81,8 @@ def site(
         server_header=False,
         timeout_graceful_shutdown=grace,
     )
-    return Site(Quiet(config), listener)
+    leave = getattr(application, "leave", lambda: None)
+    return Site(Quiet(config), listener, leave)
 
 
 def run(sites: list[Site], *, ready: Callable[[], Awaitable[None]]) -> None:
@@ -103,6 +106,7 @@ async def _serve(sites: list[Site], ready: Callable[[], Awaitable[None]]) -> Non
     finally:
         for each in sites:
             each.server.should_exit = True
+            each.leave()
         await asyncio.gather(*servers, return_exceptions=True)
         stopped.cancel()
 
