@@ -16,7 +16,7 @@ from django.db import transaction
 
 from milango import signals
 from milango.core import payments as policy
-from milango.core.payments import Outcome, Source, Status
+from milango.core.payments import Outcome, Source, Standing, Status
 from milango.core.results import result
 from milango.core.schedule import first_check
 from milango.models.ids import uuid7_hex
@@ -34,7 +34,7 @@ from .rows import (
 )
 
 if TYPE_CHECKING:
-    from .settle import Case
+    from .settle import Case, Step
     from .store import Store
 
 FINAL: Final = frozenset({Status.SUCCESS, Status.FAILED, Status.REVERSED, Status.VOIDED})
@@ -71,8 +71,8 @@ def record(rows: Store, cases: list[Case]) -> Changes:
     doubts: list[RowOf] = []
     deliveries: list[RowOf] = []
     for case in cases:
-        payment, at, status = case.payment, case.arrivals[-1].observed_at, case.status
-        told = _events(case, status, at)
+        payment, at, status = case.payment, case.steps[-1].item.observed_at, case.status
+        told = _events(case)
         events += told
         if payment.subscribed:
             deliveries += notify.deliveries(told, payment.subscribed)
@@ -116,10 +116,13 @@ def _columns(payment: PaymentRow, at: datetime) -> RowOf:
 
 def _claim_orders(rows: Store, cases: list[Case]) -> None:
     """The first success takes its order; a second one is a duplicate that is due back (A10)."""
-    paid = [case.payment for case in cases if case.payment.order_id and case.newly_paid]
-    if not paid:
+    won = [case for case in cases if case.payment.order_id and case.newly_paid]
+    if not won:
         return
-    winners = rows.claim_orders(sorted((p.merchant_id, p.order_id, p.id) for p in paid))
+    paid = [case.payment for case in sorted(won, key=lambda case: case.paid_by or 0)]
+    # A stable sort: of two payments of one order, the one that was proven first stays first.
+    in_order = sorted(paid, key=lambda payment: (payment.merchant_id, payment.order_id))
+    winners = rows.claim_orders([(p.merchant_id, p.order_id, p.id) for p in in_order])
     for payment in paid:
         first = winners[(payment.merchant_id, payment.order_id)]
         payment.duplicate_of_id = None if first == payment.id else first
@@ -135,7 +138,7 @@ def _link_customers(rows: Store, cases: list[Case]) -> None:
     if not paid:
         return
     wanted = {
-        (case.payment.merchant_id, _payer(case)): case.arrivals[-1].observed_at for case in paid
+        (case.payment.merchant_id, _payer(case)): case.steps[-1].item.observed_at for case in paid
     }
     known = rows.customers(
         [(uuid7_hex(), merchant, phone, at) for (merchant, phone), at in sorted(wanted.items())]
@@ -147,38 +150,52 @@ def _link_customers(rows: Store, cases: list[Case]) -> None:
 # --- events ---------------------------------------------------------------------------------
 
 
-def _events(case: Case, now: Status, at: datetime) -> list[notify.Event]:
-    payment = case.payment
-    told: list[tuple[str, dict[str, object]]] = []
-    for item, verdict in zip(case.arrivals, case.verdicts, strict=True):
-        if item.source is Source.PUSH and item.outcome in EVENT_OF_PUSH and ":" not in verdict:
-            told.append((EVENT_OF_PUSH[item.outcome], {}))
-    for kind in sorted(case.standing.all_doubts - case.before.all_doubts):
-        told.append(("payment.flagged", {"doubt": kind}))
-    if case.is_confirming and not payment.confirming:
-        told.append(("payment.confirming", {}))
-    was = Status(payment.status)
-    if was is not now:
-        told.append((EVENT_OF_STATUS[now], _details(case, was, now)))
-    return [notify.next_event(payment, kind, at, data) for kind, data in told]
+def _events(case: Case) -> list[notify.Event]:
+    """Step by step, so that a batch tells what single pieces would have told."""
+    return [
+        notify.next_event(case.payment, kind, step.item.observed_at, data)
+        for step in case.steps
+        for kind, data in _told(case, step)
+    ]
 
 
-def _details(case: Case, was: Status, now: Status) -> dict[str, object]:
-    if now is Status.FAILED:
-        return {"reason": _reason(case), "result_code": case.standing.failure[1]}
-    if now is Status.SUCCESS:
-        late = {"late": True} if was is Status.FAILED else {}
+def _told(case: Case, step: Step) -> Iterable[tuple[str, dict[str, object]]]:
+    item, was, now = step.item, step.was, step.now
+    if item.source is Source.PUSH and item.outcome in EVENT_OF_PUSH and ":" not in step.verdict:
+        yield EVENT_OF_PUSH[item.outcome], {}
+    if step.after is step.before:
+        return
+    for kind in sorted(step.after.all_doubts - step.before.all_doubts):
+        yield "payment.flagged", {"doubt": kind}
+    if now.is_confirming and not was.is_confirming:
+        yield "payment.confirming", {}
+    if was.status is not now.status:
+        yield EVENT_OF_STATUS[now.status], _details(case, step)
+
+
+def _details(case: Case, step: Step) -> dict[str, object]:
+    if step.now.status is Status.FAILED:
+        return {"reason": _reason(step.after), "result_code": step.after.failure[1]}
+    if step.now.status is Status.SUCCESS:
+        late = {"late": True} if step.was.status is Status.FAILED else {}
         duplicate = case.payment.duplicate_of_id
         second = {"duplicate_of": f"pay_{duplicate.hex}"} if duplicate else {}
-        return {"receipt_number": case.standing.receipt, **late, **second}
+        return {"receipt_number": step.after.receipt, **late, **second}
     return {}
 
 
-def _reason(case: Case) -> str:
-    code = case.standing.failure[1]
+def _reason(standing: Standing) -> str:
+    code = standing.failure[1]
     if _is_refusal_of_daraja(code):
         return OWN_REASONS.get(code, "refused")
     return result(code).reason.value
+
+
+def _was_late(case: Case) -> bool:
+    return any(
+        step.was.status is Status.FAILED and step.now.status is Status.SUCCESS
+        for step in case.steps
+    )
 
 
 def _is_refusal_of_daraja(code: str) -> bool:
@@ -191,18 +208,17 @@ def _is_refusal_of_daraja(code: str) -> bool:
 
 def _write_columns(case: Case, status: Status, at: datetime) -> None:
     payment, standing = case.payment, case.standing
-    was = Status(payment.status)
     payment.standing = policy.encode_standing(standing)
-    payment.confirming = case.is_confirming
+    payment.confirming = case.judged.is_confirming
     payment.status = status.value
-    payment.late = payment.late or (was is Status.FAILED and status is Status.SUCCESS)
+    payment.late = payment.late or _was_late(case)
     payment.merchant_request_id = payment.merchant_request_id or _merchant_request_id(case)
     payment.settled_at = None if status is Status.PENDING else payment.settled_at or at
     failed = status is Status.FAILED
-    payment.reason = _reason(case) if failed else ""
+    payment.reason = _reason(standing) if failed else ""
     payment.result_code = standing.failure[1] if failed else ""
     payment.result_text = standing.failure[2][:255] if failed else ""
-    if case.is_paid:
+    if case.judged.is_paid:
         _write_money(case)
 
 
@@ -218,9 +234,9 @@ def _write_money(case: Case) -> None:
 def _merchant_request_id(case: Case) -> str:
     if not case.payment.checkout_request_id:
         return ""
-    for item, verdict in zip(case.arrivals, case.verdicts, strict=True):
-        if item.merchant_request_id and not verdict.startswith("doubt"):
-            return item.merchant_request_id
+    for step in case.steps:
+        if step.item.merchant_request_id and not step.verdict.startswith("doubt"):
+            return step.item.merchant_request_id
     return ""
 
 
@@ -243,7 +259,9 @@ def _schedule(case: Case, status: Status, at: datetime) -> None:
 
 def _doubts(case: Case, status: Status, at: datetime) -> Iterable[RowOf]:
     payment = case.payment
-    kinds = case.standing.all_doubts - case.before.all_doubts
+    kinds = frozenset[str]().union(
+        *(step.after.all_doubts - step.before.all_doubts for step in case.steps)
+    )
     if status is Status.SUCCESS and (payment.late or payment.duplicate_of_id):
         kinds |= {"refund_due"}
     if status is Status.SUCCESS and grant.sold_nothing(payment):

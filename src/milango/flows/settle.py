@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from hmac import compare_digest
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,7 @@ from django.db import transaction
 
 from milango.conf import conf
 from milango.core import payments as policy
-from milango.core.payments import Asked, Evidence, Source, Standing, Status
+from milango.core.payments import Asked, Evidence, Judged, Source, Standing, Status
 
 from . import effects, originals
 from .rows import PaymentRow, ReceiptKey
@@ -43,29 +43,43 @@ class Settled(msgspec.Struct, frozen=True):
     """The payment as it stands afterwards; None for an orphan."""
 
 
+class Step(NamedTuple):
+    """What one piece of evidence changed about its payment."""
+
+    item: Evidence
+    verdict: str
+    before: Standing
+    was: Judged
+    after: Standing
+    now: Judged
+
+
 class Case:
     """One payment of the batch, locked, with what arrived for it."""
 
     __slots__ = (
-        "arrivals",
+        "arrived",
         "asked",
         "before",
-        "is_confirming",
-        "is_paid",
+        "judged",
+        "paid_by",
         "payment",
         "refused",
         "standing",
-        "status",
-        "verdicts",
+        "steps",
         "was_paid",
     )
 
     def __init__(self, payment: PaymentRow, confirm_above: Decimal) -> None:
         self.payment = payment
-        self.arrivals: list[Evidence] = []
+        self.arrived: dict[int, Evidence] = {}
+        """By its place in the batch."""
         self.refused: set[int] = set()
+        """Places of what is not taken any more."""
+        self.paid_by: int | None = None
+        """The place of the piece that proved it."""
+        self.steps: list[Step] = []
         self.before = policy.decode_standing(payment.standing)
-        self.verdicts: list[str] = []
         self.asked = Asked(
             amount=payment.amount,
             phone=payment.phone,
@@ -76,17 +90,32 @@ class Case:
             confirm_above=confirm_above,
         )
         self.stand(self.before)
-        self.was_paid = self.is_paid
+        self.was_paid = self.judged.is_paid
+
+    def begin(self) -> None:
+        """Go back to what was known before the batch."""
+        if self.standing is not self.before:
+            self.stand(self.before)
+        self.steps = []
+        self.paid_by = None
 
     def stand(self, standing: Standing) -> None:
-        """Take a standing, and derive from it what is asked for again and again."""
+        """Take a standing, and what follows from it."""
         self.standing = standing
-        self.status, self.is_paid, self.is_confirming = policy.judge(standing, self.asked)
+        self.judged = policy.judge(standing, self.asked)
+
+    @property
+    def status(self) -> Status:
+        return self.judged.status
 
     @property
     def newly_paid(self) -> bool:
         """It was paid, whatever became of the money: a reversal may outrun the success."""
-        return self.is_paid and not self.was_paid
+        return self.judged.is_paid and not self.was_paid
+
+    @property
+    def arrivals(self) -> list[Evidence]:
+        return list(self.arrived.values())
 
     def receipt_key(self, code: str) -> ReceiptKey:
         return ReceiptKey(self.payment.environment, self.payment.party_b, code)
@@ -103,8 +132,8 @@ def settle_many(evidence: Sequence[Evidence]) -> list[Settled]:
         ids = sorted({item.payment_id for item in evidence})
         cases = _open_cases(rows.open(ids), evidence)
         _bind_checkout_ids(rows, list(cases.values()))
-        _fold_and_claim_receipts(rows, list(cases.values()))
-        changed = [case for case in cases.values() if case.arrivals]
+        _fold_and_claim_receipts(rows, list(cases.values()), evidence)
+        changed = [case for case in cases.values() if case.steps]
         changes = effects.record(rows, changed)
         settled = _verdicts(evidence, cases)
         changes.inserts += originals.tables(evidence, settled)
@@ -124,15 +153,19 @@ def _open_cases(payments: list[PaymentRow], evidence: Sequence[Evidence]) -> dic
         )
         for payment in payments
     }
-    for item in evidence:
+    for index, item in enumerate(evidence):
         case = cases.get(item.payment_id)
         if case is None or not _belongs(item, case.payment):
             continue
         if _has_room(item, case.payment):
-            case.arrivals.append(item)
+            case.arrived[index] = item
         else:
-            case.refused.add(id(item))
-    return cases
+            case.refused.add(index)
+    return dict(sorted(cases.items(), key=_first_arrival))
+
+
+def _first_arrival(entry: tuple[UUID, Case]) -> int:
+    return min(entry[1].arrived, default=0)
 
 
 def _has_room(item: Evidence, payment: PaymentRow) -> bool:
@@ -169,7 +202,8 @@ def _bind_checkout_ids(rows: Store, cases: list[Case]) -> None:
             continue
         key = (case.payment.credential_id, checkout_id)
         if key in used:
-            case.arrivals = [_mark_used(item, checkout_id) for item in case.arrivals]
+            for index, item in case.arrived.items():
+                case.arrived[index] = _mark_used(item, checkout_id)
         else:
             used.add(key)
             case.payment.checkout_request_id = checkout_id
@@ -202,38 +236,55 @@ def _mark_used(item: Evidence, checkout_id: str) -> Evidence:
 # --- weigh ----------------------------------------------------------------------------------
 
 
-def _fold_and_claim_receipts(rows: Store, cases: list[Case]) -> None:
-    """Fold, claim the receipts that are proven, and fold again where a claim was lost."""
+def _fold_and_claim_receipts(rows: Store, cases: list[Case], evidence: Sequence[Evidence]) -> None:
+    """Fold in the order of arrival, claim what is proven, and fold again where a claim was lost.
+
+    A batch ends as if its pieces had come one by one: whose proof came first has the receipt.
+    """
     earlier = {code for case in cases for _, code in case.before.receipts}
     owners = rows.receipts(earlier) if earlier else {}
-    _fold_all(cases, owners)
+    claims = _fold(cases, evidence, owners)
     # Who owns a receipt that is about to be claimed, the claim itself will tell.
-    if others := {code for case in cases for code in _mentioned(case)} - earlier:
+    if others := _mentioned(cases) - earlier - {key.code for key in claims}:
         owners |= rows.receipts(others)
-        _fold_all(cases, owners)
-    while _claim_receipts(rows, cases, owners):
-        _fold_all(cases, owners)
+        claims = _fold(cases, evidence, owners)
+    while new := {
+        key: case for key, case in claims.items() if key not in owners or not owners[key]
+    }:
+        owners |= rows.claim_receipts([_receipt_row(key, new[key]) for key in sorted(new)])
+        if all(owners[key] == case.payment.id for key, case in new.items()):
+            return
+        claims = _fold(cases, evidence, owners)
 
 
-def _fold_all(cases: list[Case], owners: Owners) -> None:
+def _mentioned(cases: Iterable[Case]) -> set[str]:
+    return {item.receipt for case in cases for item in case.arrivals if item.receipt}
+
+
+Claims = dict[ReceiptKey, Case]
+
+
+def _fold(cases: list[Case], evidence: Sequence[Evidence], owners: Owners) -> Claims:
+    """Add everything that arrived to what was known; returns the receipts that are proven."""
+    claims: Claims = {}
+    by_id = {case.payment.id: case for case in cases}
     for case in cases:
-        _fold(case, owners)
-
-
-def _mentioned(case: Case) -> set[str]:
-    """Receipts that arrived and will not be claimed."""
-    codes = {item.receipt for item in case.arrivals if item.receipt}
-    return codes - {case.standing.receipt} if case.is_paid else codes
-
-
-def _fold(case: Case, owners: Owners) -> None:
-    start = _without_lost_receipts(case, owners)
-    if start is not case.standing:
-        case.stand(start)
-    case.verdicts = []
-    for item in case.arrivals:
-        taken = bool(item.receipt) and _is_taken(case, item.receipt or "", owners)
-        case.verdicts.append(_add(case, policy.weigh(item, case.asked, taken=taken)))
+        case.begin()
+    for index, arrived in enumerate(evidence):
+        found = by_id.get(arrived.payment_id)
+        item = found.arrived.get(index) if found else None
+        if found is None or item is None:
+            continue
+        before, was = found.standing, found.judged
+        _drop_lost_receipts(found, owners, claims)
+        taken = bool(item.receipt) and _is_taken(found, item.receipt or "", owners, claims)
+        verdict = _add(found, policy.weigh(item, found.asked, taken=taken))
+        found.steps.append(Step(item, verdict, before, was, found.standing, found.judged))
+        if found.judged.is_paid and found.standing.receipt:
+            claims.setdefault(found.receipt_key(found.standing.receipt), found)
+        if found.newly_paid and found.paid_by is None:
+            found.paid_by = index
+    return claims
 
 
 def _add(case: Case, added: Standing) -> str:
@@ -248,67 +299,50 @@ def _add(case: Case, added: Standing) -> str:
         return "duplicate"
     if case.status is not was:
         return "settled"
-    return "confirming" if case.is_confirming else "noted"
+    return "confirming" if case.judged.is_confirming else "noted"
 
 
-def _is_taken(case: Case, code: str, owners: Owners) -> bool:
-    owner = owners.get(case.receipt_key(code))
+def _is_taken(case: Case, code: str, owners: Owners, claims: Claims) -> bool:
+    key = case.receipt_key(code)
+    owner = owners.get(key)
+    if owner is None and key in claims:
+        owner = claims[key].payment.id
     return owner is not None and owner != case.payment.id
 
 
-def _without_lost_receipts(case: Case, owners: Owners) -> Standing:
+def _drop_lost_receipts(case: Case, owners: Owners, claims: Claims) -> None:
     """A claim reserves no receipt: meanwhile another payment may have proven the same one."""
-    before = case.before
-    lost = {code for _, code in before.receipts if _is_taken(case, code, owners)}
-    if not lost:
-        return before
-    return msgspec.structs.replace(
-        before,
-        receipts=frozenset(pair for pair in before.receipts if pair[1] not in lost),
-        claims=frozenset(claim for claim in before.claims if claim.receipt not in lost),
-        doubts=before.doubts | {"receipt_taken"},
-    )
-
-
-def _claim_receipts(rows: Store, cases: list[Case], owners: Owners) -> bool:
-    """Write a Receipt row for what is proven. True when some claim was lost to another payment."""
-    wanted: dict[ReceiptKey, Case] = {}
-    lost = False
-    for case in cases:
-        code = case.standing.receipt
-        if not code or not case.is_paid:
-            continue
-        key = case.receipt_key(code)
-        if owners.get(key) == case.payment.id:
-            continue
-        lost = lost or key in wanted
-        wanted.setdefault(key, case)
-    if not wanted:
-        return False
-    owners |= rows.claim_receipts([_receipt_row(key, wanted[key]) for key in sorted(wanted)])
-    return lost or any(owners[key] != case.payment.id for key, case in wanted.items())
+    known = case.standing
+    lost = {code for _, code in known.receipts if _is_taken(case, code, owners, claims)}
+    if lost:
+        case.stand(
+            msgspec.structs.replace(
+                known,
+                receipts=frozenset(pair for pair in known.receipts if pair[1] not in lost),
+                claims=frozenset(claim for claim in known.claims if claim.receipt not in lost),
+                doubts=known.doubts | {"receipt_taken"},
+            )
+        )
 
 
 def _receipt_row(key: ReceiptKey, case: Case) -> tuple[object, ...]:
-    last = case.arrivals[-1] if case.arrivals else None
-    source = last.source if last else Source.CALLBACK
-    at = last.observed_at if last else case.payment.created_at
-    return (*key, case.payment.id, source.value, case.payment.amount, at)
+    last = case.steps[-1].item
+    return (*key, case.payment.id, last.source.value, case.payment.amount, last.observed_at)
 
 
 # --- tell -----------------------------------------------------------------------------------
 
 
-def _verdicts(evidence: Iterable[Evidence], cases: dict[UUID, Case]) -> list[Settled]:
+def _verdicts(evidence: Sequence[Evidence], cases: dict[UUID, Case]) -> list[Settled]:
     """Each piece's verdict, in the order in which the pieces came."""
-    left = {payment_id: iter(case.verdicts) for payment_id, case in cases.items()}
+    left = {payment_id: iter(case.steps) for payment_id, case in cases.items()}
     settled = []
-    for item in evidence:
+    for index, item in enumerate(evidence):
         case = cases.get(item.payment_id)
         if case is None or not _belongs(item, case.payment):
             settled.append(Settled(item.payment_id, "orphan", None))
         else:
-            refused = id(item) in case.refused
-            verdict = "too_many" if refused else next(left[item.payment_id])
+            refused = index in case.refused
+            verdict = "too_many" if refused else next(left[item.payment_id]).verdict
             settled.append(Settled(item.payment_id, verdict, case.status, case.payment))
     return settled

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
@@ -153,7 +155,8 @@ class Front:
         await self._bell.close()
         await self.waiters.close()
         await self.inbox.close()
-        self._pool.shutdown(wait=False)
+        await asyncio.gather(*(self.in_thread(_let_go) for _ in range(READERS)))
+        self._pool.shutdown()
 
     # --- one request ------------------------------------------------------------------------
 
@@ -178,6 +181,16 @@ class Front:
         origin = origin_of(request.header(b"origin"))
         known = origin is not None and await self.quickly(lambda: _is_listed(origin))
         return cors_headers(origin, known=known)
+
+
+_all_readers: Final = threading.Barrier(READERS)
+
+
+def _let_go() -> None:
+    """Close this thread's connection; each reader does so once, because all of them meet here."""
+    with suppress(threading.BrokenBarrierError):
+        _all_readers.wait(2)
+    connection.close()
 
 
 def _is_listed(origin: str) -> bool:
