@@ -2,7 +2,7 @@
 # Arguments go in ARGS: make test ARGS="tests/core -x"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test bench lint format lock clean
 BIN := .venv/bin
 
 help: ## show the verbs
@@ -15,6 +15,10 @@ demo: ## run a gateway, a simulated M-Pesa and a page to pay on, with two mercha
 test: ## run the tests, on SQLite and on PostgreSQL
 	@tools/bootstrap test
 	@exec $(BIN)/python tools/test $(ARGS)
+
+bench: ## measure speed against the baselines (ARGS="--quick --json FILE")
+	@tools/bootstrap bench
+	@exec $(BIN)/python -m bench $(ARGS)
 
 lint: ## check style, types, import floors, dependencies and migrations
 	@tools/bootstrap test

@@ -50,7 +50,8 @@ class CallbackView(APIView):
     def post(self, request: Request, token: str) -> Response:
         """One transaction, committed before the answer."""
         body = request._request.body
-        said = request.data["Body"]["stkCallback"]
+        data: Any = request.data
+        said = data["Body"]["stkCallback"]
         items = {item["Name"]: item.get("Value") for item in said["CallbackMetadata"]["Item"]}
         with transaction.atomic():
             hashed = hashlib.sha256(token.encode()).hexdigest()
@@ -128,7 +129,7 @@ class PushView(APIView):
 
     def post(self, request: Request) -> Response:
         """The thread waits while Daraja thinks."""
-        wish = request.data
+        wish: Any = request.data
         credential = MpesaCredential.objects.get(short_code=wish["shortcode"])
         url = os.environ["BENCH_DARAJA"]
         token = requests.get(

@@ -123,15 +123,19 @@ class Follower(asyncio.Protocol):
         self.opened = asyncio.get_running_loop().create_future()
         self.paid_at = 0.0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-        self._transport.write(self._request)
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         if not self.opened.done():
             self.opened.set_result(data[9:12])
         if b"event: payment.succeeded" in data:
             self.paid_at = time.perf_counter()
+
+
+async def _open(loop: asyncio.AbstractEventLoop, follower: Follower, port: int) -> None:
+    await loop.create_connection(lambda: follower, HOST, port)
 
 
 async def streams(port: int, pid: int, file: Path) -> dict[str, Any]:
@@ -143,7 +147,7 @@ async def streams(port: int, pid: int, file: Path) -> dict[str, Any]:
     followers = []
     for start in range(0, len(following), 100):
         part = [Follower(request) for request in following[start : start + 100]]
-        await asyncio.gather(*(loop.create_connection(lambda f=f: f, HOST, port) for f in part))
+        await asyncio.gather(*(_open(loop, each, port) for each in part))
         await asyncio.gather(*(each.opened for each in part))
         followers += part
     await asyncio.sleep(1)

@@ -50,7 +50,7 @@ class Server:
         self.psql(f"CREATE DATABASE {name} TEMPLATE {template}")
 
     def has(self, name: str) -> bool:
-        return bool(self.psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"))  # noqa: S608 - our own names
+        return bool(self.psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"))
 
     def processes(self) -> list[int]:
         """The server's processes, backends included."""
@@ -107,14 +107,12 @@ def _let_in(folder: Path, user: str) -> None:
 
 
 def _as(user: str | None, command: list[object]) -> None:
-    words = [str(word) for word in command]
+    words: list[object] = [str(word) for word in command]
     _run(["setpriv", f"--reuid={user}", "--clear-groups", *words] if user else words)
 
 
 def _run(command: list[object]) -> str:
-    done = subprocess.run(
-        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()}")
     return done.stdout.strip()

@@ -74,8 +74,7 @@ def python(words: list[str], env: dict[str, str]) -> str:
         [sys.executable, "-W", "ignore", "-m", *words],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     if done.returncode:

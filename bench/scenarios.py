@@ -63,7 +63,7 @@ class Bench:
 
 
 def prepare_databases(bench: Bench) -> None:
-    """`bench_empty` with merchants alone, `bench_big` with a long history; kept for the next run."""
+    """One with merchants alone, others with a history; kept for the next run."""
     sizes = {"bench_empty": 0, "bench_10000": 10_000, f"bench_{bench.rows}": bench.rows}
     for name, rows in sizes.items():
         stamp = f"made_{rows}_{_fingerprint()}"
@@ -95,7 +95,8 @@ def _write_history(bench: Bench, name: str, rows: int) -> None:
     tables = ("payment", "receipt", "customer", "paymentevent")
     listed = ", ".join(f"'milango_{table}'" for table in tables)
     indexes = bench.server.psql(
-        "SELECT indexdef FROM pg_indexes WHERE indexname NOT IN (SELECT conname FROM pg_constraint) "  # noqa: S608
+        "SELECT indexdef FROM pg_indexes "
+        "WHERE indexname NOT IN (SELECT conname FROM pg_constraint) "
         f"AND tablename IN ({listed})",
         name,
     ).splitlines()

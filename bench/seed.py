@@ -18,7 +18,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-ANSWERED: Final = '{"level":0,"voided":false,"answered":true,"failure":[0,"",""],"receipts":[],"paid_at":[0,""],"payer":[0,""],"claims":[],"doubts":[],"first_no":null,"last_no":null}'
+ANSWERED: Final = (
+    '{"level":0,"voided":false,"answered":true,"failure":[0,"",""],"receipts":[],"paid_at":[0,""],'
+    '"payer":[0,""],"claims":[],"doubts":[],"first_no":null,"last_no":null}'
+)
 """The standing of a payment whose prompt Daraja has named."""
 
 SUBSCRIBED: Final = 5

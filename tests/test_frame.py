@@ -113,7 +113,7 @@ def test_the_lists_hold_what_the_project_asks_for():
         *tables["project"]["optional-dependencies"]["postgres"],
         *(line for group in tables["dependency-groups"].values() for line in group),
     ]
-    exact = [pin.split(" ;")[0] for pin in pins("test")]
+    exact = [pin.split(" ;")[0] for name in ("test", "bench") for pin in pins(name)]
     missing = [line for line in asked if not any(fits(line, pin) for pin in exact)]
     assert missing == [], "run make lock"
 

@@ -58,6 +58,19 @@ def type_pin(phone: FrameLocator, pin: str) -> None:
     phone.get_by_test_id("send").click()
 
 
+def test_the_page_hears_of_it_through_the_event_stream(desk: Page, demo: Demo, phone: str) -> None:
+    # Polling never says anything but what was first said; only the stream brings the page to ask.
+    asked: list[str] = []
+    desk.on("request", lambda request: asked.append(request.url))
+    order(desk, "till", phone, 60)
+    type_pin(handset(desk), "1234")
+    assert "Paid" in verdict(desk)
+    (stream,) = [url for url in asked if "/events?ticket=" in url]
+    polls = [url for url in asked if "/payments/status/" in url]
+    assert stream
+    assert len(polls) <= 3, "news came by themselves"
+
+
 def verdict(page: Page) -> str:
     page.get_by_test_id("result").wait_for()
     return page.get_by_test_id("verdict").inner_text()

@@ -5,7 +5,8 @@ const told = JSON.parse(at("told").textContent);
 const wide = window.matchMedia("(min-width: 960px)");
 const simulator = `http://${location.hostname}:${told.simulatorPort}`;
 
-const POLL_MS = 700;
+const NEWS = ["payment.confirming", "payment.failed", "payment.succeeded"];
+const POLL_MS = 2500;
 const IGNORED = ["unreachable", "expired"];
 const GIVE_UP_MS = 10 * 60 * 1000; // the status address is good for ten minutes
 
@@ -120,13 +121,30 @@ function begin(mine, payment) {
   mine.phase = "waiting";
   mine.since = Date.now();
   take(mine, payment);
+  follow(mine, new URL(payment.events_url));
   poll(mine);
+}
+
+// Events say at once that there is news; polling finds it a little later where they cannot come.
+function follow(mine, address) {
+  const events = new EventSource(address.pathname + address.search);
+  for (const name of NEWS) {
+    events.addEventListener(name, () => {
+      if (mine.phase === "waiting" && order === mine) refresh(mine);
+      else events.close();
+    });
+  }
+  events.addEventListener("end", () => events.close());
+  mine.events = events;
 }
 
 function take(mine, payment) {
   mine.payment = { ...mine.payment, ...payment };
   const settled = payment.status !== "Pending" && !payment.confirming;
-  if (settled) mine.phase = "settled";
+  if (settled) {
+    mine.phase = "settled";
+    mine.events?.close();
+  }
   if (order === mine) draw();
 }
 
@@ -137,15 +155,19 @@ async function poll(mine) {
       return draw();
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    try {
-      const answer = await fetch(mine.statusUrl, { cache: "no-store" });
-      mine.online = answer.ok;
-      if (answer.ok) take(mine, await answer.json());
-      else draw();
-    } catch {
-      mine.online = false;
-      draw();
-    }
+    await refresh(mine);
+  }
+}
+
+async function refresh(mine) {
+  try {
+    const answer = await fetch(mine.statusUrl, { cache: "no-store" });
+    mine.online = answer.ok;
+    if (answer.ok) take(mine, await answer.json());
+    else draw();
+  } catch {
+    mine.online = false;
+    draw();
   }
 }
 
@@ -265,6 +287,7 @@ function showHandset(phone) {
 // --- what people do ----------------------------------------------------------------------
 
 function startOver() {
+  order?.events?.close();
   order = null;
   refusal = null;
   draw();
