@@ -77,7 +77,7 @@ def main(
             rows or (1_000_000 if quick else 10_000_000),
             lambda text: progress.update(task, description=text),
         )
-        runs = measure(bench, rounds or (2 if quick else 3), set(filter(None, only.split(","))))
+        runs = measure(bench, rounds or (1 if quick else 3), set(filter(None, only.split(","))))
     scenarios.clean()
     figures = summary(runs)
     report.show(figures, machine())

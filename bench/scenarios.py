@@ -296,7 +296,7 @@ def _push(
     template: str,
 ) -> Figures:
     # Waves: the first and the last of them are not what is measured.
-    number = max(connections * 8, bench.how_many(scenario, guess))
+    number = max(connections * 6, bench.how_many(scenario, guess))
     requests = FOLDER / "pushes.pickle"
     requests.write_bytes(pickle.dumps([_wish(n) for n in range(number)]))
     daraja, port = free_port(), free_port()

@@ -180,7 +180,7 @@ CREATE TEMP TABLE past AS
     SELECT g, ('01900000-' || substr(md5(g::text), 1, 4) || '-7' || substr(md5(g::text), 5, 3)
         || '-8' || substr(md5(g::text), 8, 3) || '-' || substr(md5(g::text), 11, 12))::uuid AS id,
         'R' || lpad(g::text, 9, '0') AS code,
-        '2547' || lpad((g * 7919 % 100000000)::text, 8, '0') AS phone,
+        '2547' || lpad((g::bigint * 7919 % 100000000)::text, 8, '0') AS phone,
         w.id AS credential_id, w.merchant_id, w.short_code,
         now() - interval '300 days' + g * interval '1 second' AS at
     FROM generate_series(1, {rows}) g JOIN who w ON w.n = g % (SELECT count(*) FROM who);
@@ -189,13 +189,13 @@ INSERT INTO milango_payment (id, merchant_id, credential_id, credential_version,
     metadata, idempotency_key, requested_by, status, reason, confirming, late, standing,
     amount_paid, receipt_number, transaction_date, result_code, result_text, checkout_id,
     checkout_request_id, merchant_request_id, callback_token_hash, created_at, sending_at,
-    prompt_until, settled_at, updated_at, checks, event_count)
+    prompt_until, settled_at, updated_at, checks, event_count, bodies)
 SELECT id, merchant_id, credential_id, 1, 'simulator', short_code, short_code, 50, phone,
     'TABLE 7', 'Payment', 'payment', '', '{{}}', '', 'server',
     CASE WHEN g % 5 = 0 THEN 'Failed' ELSE 'Success' END,
     CASE WHEN g % 5 = 0 THEN 'cancelled' ELSE '' END, false, false, '{standing}',
     50, code, at, '0', '', 'co_' || md5(g::text), 'ws_CO_' || md5(g::text), md5(g::text),
-    repeat('0', 64), at, at, at + interval '3 minutes', at + interval '20 seconds', at, 0, 3
+    repeat('0', 64), at, at, at + interval '3 minutes', at + interval '20 seconds', at, 0, 3, 0
 FROM past;
 INSERT INTO milango_receipt (environment, short_code, code, payment_id, source, amount, created_at)
     SELECT 'simulator', short_code, code, id, 'callback', 50, at FROM past WHERE g % 5 > 0;

@@ -41,6 +41,7 @@ class Pace(msgspec.Struct):
     """Requests a second."""
     next_at: float = 0.0
     second: int = 0
+    slowed_at: float = -math.inf
     sent: int = 0
     """Requests of this second and of the one before it, the latter fading."""
 
@@ -72,8 +73,14 @@ class Shares:
                 pace.rate, pace.next_at = math.inf, 0.0
 
     def pushed_back(self, app: str, now: float) -> None:
-        """Daraja said that it was too fast: half of what was sent lately, and a pause."""
+        """Daraja said that it was too fast: half of what was sent lately, and a pause.
+
+        What it says within the same second is about the same burst, and counts once.
+        """
         pace = self._pace(app, now)
+        if now - pace.slowed_at < 1:
+            return
+        pace.slowed_at = now
         lately = min(pace.rate, float(max(pace.sent, 1)))
         pace.rate = max(SLOWEST, lately / 2)
         pace.next_at = max(pace.next_at, now + 1 / pace.rate)

@@ -27,6 +27,9 @@ EVENT_STREAM: Final = "text/event-stream"
 OVER: Final = frozenset({"payment.succeeded", "payment.reversed", "payment.voided"})
 """After these nothing is waited for. A failure may still turn into a success."""
 
+MOST_LEFT: Final = 16_384
+"""Bytes that wait for a reader who is slow."""
+
 HELLO: Final = b"retry: 2000\n\n"
 HEARTBEAT: Final = b":\n\n"
 END: Final = b"event: end\ndata: {}\n\n"
@@ -35,12 +38,13 @@ END: Final = b"event: end\ndata: {}\n\n"
 class Stream:
     """One caller who is told of one payment."""
 
-    __slots__ = ("_key", "_send", "_sending", "_seq", "_task", "done")
+    __slots__ = ("_key", "_left", "_send", "_sending", "_seq", "_task", "done")
 
     def __init__(self, send: Send, seq: int, key: Key) -> None:
         self._send = send
         self._seq = seq
         self._key = key
+        self._left = b""
         self._sending: asyncio.Task[None] | None = None
         self.done = False
         self._task = asyncio.current_task()
@@ -74,13 +78,19 @@ class Stream:
         self._write(b"")
 
     def _write(self, part: bytes) -> None:
-        if self._sending and not self._sending.done():
+        self._left += part
+        if len(self._left) > MOST_LEFT and self._task:
             # Somebody who does not read for that long is not there, or means no good.
-            if self._task:
-                self._task.cancel()
-            return
-        message = {"type": "http.response.body", "body": part, "more_body": not self.done}
-        self._sending = asyncio.ensure_future(self._send(message))
+            self._task.cancel()
+        elif self._sending is None:
+            self._sending = asyncio.ensure_future(self._send_what_is_left())
+
+    async def _send_what_is_left(self) -> None:
+        more = True
+        while more and (self._left or self.done):
+            part, self._left, more = self._left, b"", not self.done
+            await self._send({"type": "http.response.body", "body": part, "more_body": more})
+        self._sending = None
 
 
 class Key:
