@@ -1,4 +1,7 @@
-"""Settling on SQLite: one writer at a time, lists passed as JSON, rows by `executemany`.
+"""Settling on SQLite: one writer at a time, lists passed as JSON, many rows to a statement.
+
+Each step of a statement hands the interpreter over, so a statement for each row would wait for the
+event loop as often as there are rows.
 
 Django begins each transaction here with BEGIN IMMEDIATE, so nothing has to be locked row by row.
 """
@@ -109,17 +112,41 @@ def _payment(row: RowOf) -> PaymentRow:
 # --- statements -----------------------------------------------------------------------------
 
 
-@lru_cache
-def _insertion(table: Table) -> str:
-    marks = ", ".join("?" for _ in table.columns)
+@lru_cache(maxsize=1024)
+def _insertion(table: Table, rows: int, returning: str = "") -> str:
     names = ", ".join(table.columns)
-    return f"INSERT INTO {table.name} ({names}) VALUES ({marks}) {table.conflict}"
+    values = _marks(rows, len(table.columns))
+    return f"INSERT INTO {table.name} ({names}) VALUES {values} {table.conflict} {returning}"
 
 
-@lru_cache
-def _update(table: Table) -> str:
-    changes = ", ".join(f"{name} = ?{n}" for n, name in enumerate(table.columns[1:], start=2))
-    return f"UPDATE {table.name} SET {changes} WHERE id = ?1"
+@lru_cache(maxsize=256)
+def _update(table: Table, rows: int) -> str:
+    changes = [f"{name} = new.column{n}" for n, name in enumerate(table.columns[1:], start=2)]
+    new = f"(VALUES {_marks(rows, len(table.columns))}) AS new"
+    return f"UPDATE {table.name} SET {', '.join(changes)} FROM {new} WHERE id = new.column1"
+
+
+def _marks(rows: int, columns: int) -> str:
+    one = "(" + ", ".join("?" * columns) + ")"
+    return ", ".join([one] * rows)
+
+
+MOST_VALUES: Final = 30_000
+"""Parameters of one statement; SQLite takes 32,766."""
+
+
+def _do(
+    cursor: Any, statement: Any, table: Table, rows: Sequence[RowOf], *more: str
+) -> list[RowOf]:
+    """Run a statement over all rows, as many at a time as it can take; gives what it returns."""
+    found: list[RowOf] = []
+    size = MOST_VALUES // len(table.columns)
+    kept = list(_as_kept(table, rows)) if rows else []
+    for start in range(0, len(kept), size):
+        part = kept[start : start + size]
+        values = [value for row in part for value in row]
+        found += cursor.execute(statement(table, len(part), *more), values).fetchall()
+    return found
 
 
 ONES: Final = "(SELECT value FROM json_each(?))"
@@ -136,9 +163,8 @@ LOCK: Final = (
     "JOIN milango_merchant m ON m.id = p.merchant_id "
     f"WHERE p.id IN {ONES} ORDER BY p.id"
 )
-OWNERS: Final = (
-    f"SELECT environment, short_code, code, payment_id FROM milango_receipt WHERE code IN {ONES}"
-)
+OWNER: Final = "environment, short_code, code, payment_id"
+OWNERS: Final = f"SELECT {OWNER} FROM milango_receipt WHERE code IN {ONES}"
 TAKE_OVER: Final = (
     # A C2B line may have booked the receipt before its payment was known.
     "UPDATE milango_receipt SET payment_id = ?4 "
@@ -152,9 +178,8 @@ WINNERS: Final = (
     "SELECT merchant_id, order_id, payment_id FROM milango_settledorder "
     f"WHERE (merchant_id, order_id) IN {TWOS}"
 )
-KNOWN: Final = (
-    f"SELECT merchant_id, phone, id FROM milango_customer WHERE (merchant_id, phone) IN {TWOS}"
-)
+CUSTOMER: Final = "merchant_id, phone, id"
+KNOWN: Final = f"SELECT {CUSTOMER} FROM milango_customer WHERE (merchant_id, phone) IN {TWOS}"
 FREE_PHONES: Final = f"DELETE FROM milango_openprompt WHERE payment_id IN {ONES}"
 END_PROMPT: Final = (
     "DELETE FROM milango_openprompt WHERE credential_id = ? AND phone = ? AND until <= ?"
@@ -181,10 +206,11 @@ def receipts(codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
 
 
 def _owners(cursor: Any, codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
-    return {
-        ReceiptKey(*key): UUID(hex=owner) if owner else None
-        for *key, owner in cursor.execute(OWNERS, (_list(codes),))
-    }
+    return _by_key(cursor.execute(OWNERS, (_list(codes),)))
+
+
+def _by_key(rows: Iterable[RowOf]) -> dict[ReceiptKey, UUID | None]:
+    return {ReceiptKey(*key): UUID(hex=owner) if owner else None for *key, owner in rows}
 
 
 def used_checkout_ids(named: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
@@ -194,41 +220,42 @@ def used_checkout_ids(named: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]
 
 
 def claim_receipts(rows: Sequence[RowOf]) -> dict[ReceiptKey, UUID | None]:
-    kept = list(_as_kept(RECEIPTS, rows))
     with _cursor() as cursor:
-        cursor.executemany(_insertion(RECEIPTS), kept)
-        cursor.executemany(TAKE_OVER, [row[:4] for row in kept])
-        return _owners(cursor, [row[2] for row in kept])
+        new = _do(cursor, _insertion, RECEIPTS, rows, f"RETURNING {OWNER}")
+        owners = _by_key(new)
+        if len(owners) < len(rows):
+            kept = _as_kept(RECEIPTS, rows)
+            cursor.executemany(TAKE_OVER, [row[:4] for row in kept])
+            owners |= _owners(cursor, [row[2] for row in rows])
+    return owners
 
 
 def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, str], UUID]:
-    kept = list(_as_kept(ORDERS, orders))
     with _cursor() as cursor:
-        cursor.executemany(_insertion(ORDERS), kept)
-        winners = cursor.execute(WINNERS, (_pairs(row[:2] for row in kept),))
+        _do(cursor, _insertion, ORDERS, orders)
+        winners = cursor.execute(WINNERS, (_pairs(row[:2] for row in orders),))
         return {(UUID(hex=m), order): UUID(hex=payment) for m, order, payment in winners}
 
 
 def customers(
     wanted: Sequence[tuple[str, UUID, str, datetime]],
 ) -> dict[tuple[UUID, str], UUID]:
-    kept = list(_as_kept(CUSTOMERS, wanted))
     with _cursor() as cursor:
-        cursor.executemany(_insertion(CUSTOMERS), kept)
-        known = cursor.execute(KNOWN, (_pairs(row[1:3] for row in kept),))
-        return {(UUID(hex=m), phone): UUID(hex=customer) for m, phone, customer in known}
+        found = _do(cursor, _insertion, CUSTOMERS, wanted, f"RETURNING {CUSTOMER}")
+        if len(found) < len(wanted):
+            found += cursor.execute(KNOWN, (_pairs(row[1:3] for row in wanted),)).fetchall()
+    return {(UUID(hex=m), phone): UUID(hex=customer) for m, phone, customer in found}
 
 
 def insert(table: Table, rows: Sequence[RowOf]) -> None:
     with _cursor() as cursor:
-        cursor.executemany(_insertion(table), _as_kept(table, rows))
+        _do(cursor, _insertion, table, rows)
 
 
 def insert_new(table: Table, rows: Sequence[RowOf]) -> set[UUID]:
-    statement = f"{_insertion(table)} RETURNING payment_id"
     with _cursor() as cursor:
-        new = [cursor.execute(statement, row).fetchone() for row in _as_kept(table, rows)]
-    return {UUID(hex=found[0]) for found in new if found}
+        new = _do(cursor, _insertion, table, rows, "RETURNING payment_id")
+    return {UUID(hex=payment) for (payment,) in new}
 
 
 def end_prompts(phones: Sequence[tuple[UUID, str]], now: datetime) -> None:
@@ -238,11 +265,10 @@ def end_prompts(phones: Sequence[tuple[UUID, str]], now: datetime) -> None:
 
 def write(changes: Changes) -> None:
     with _cursor() as cursor:
-        if changes.payments:
-            cursor.executemany(_update(PAYMENTS), _as_kept(PAYMENTS, changes.payments))
+        _do(cursor, _update, PAYMENTS, changes.payments)
         for table, rows in changes.inserts:
-            if rows:
-                cursor.executemany(_insertion(table), _as_kept(table, rows))
-        cursor.execute(FREE_PHONES, (_list(changes.phones_freed),))
+            _do(cursor, _insertion, table, rows)
+        if changes.phones_freed:
+            cursor.execute(FREE_PHONES, (_list(changes.phones_freed),))
         cursor.executemany(REVOKE, [(id.hex, _time(at)) for id, at in changes.grants_revoked])
         cursor.executemany(FREE_ORDER, [(m.hex, o, p.hex) for m, o, p in changes.orders_freed])

@@ -104,6 +104,10 @@ def sqlite(file: str) -> dict[str, Any]:
             # One that began as a reader could not wait for the lock later, only fail.
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+                # 64 MB of pages at most, and a checkpoint every 16 MB of log.
+                "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000;"
+            ),
         },
     }
