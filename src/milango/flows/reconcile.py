@@ -12,12 +12,12 @@ from django.utils import timezone
 
 from milango.conf import conf
 from milango.core import payments as policy
-from milango.core.errors import MilangoError
+from milango.core.errors import DarajaBusy, MilangoError
 from milango.core.payments import Evidence, Source, Status
 from milango.core.schedule import LONGEST_GAP, following_check
 from milango.models import IdempotencyKey, InboundCallback, OAuthToken, Payment
 
-from . import counters
+from . import counters, pacing
 from .charge import never_sent
 from .clients import client_for
 from .opening import keys_of
@@ -66,10 +66,13 @@ def ask(payment: Payment) -> Settled | None:
     if not payment.checkout_request_id:
         return None
     try:
-        answer = client_for(payment.credential).payment_status(
-            checkout_request_id=payment.checkout_request_id
-        )
+        client = client_for(payment.credential)
+        pacing.admit(client, patience=0.0)  # payers go first; the schedule brings us back
+        answer = client.payment_status(checkout_request_id=payment.checkout_request_id)
+        pacing.learn(client, None)
     except MilangoError as error:
+        if isinstance(error, DarajaBusy):
+            pacing.learn(client, error)
         # No answer, or a credential that cannot be opened: the schedule brings us back.
         logger.warning("payment %s could not be asked about: %s", payment.public_id, error.code)
         return None
