@@ -14,10 +14,12 @@ def ask(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> 
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, body or None, named)
-    answer = connection.getresponse()
-    text = answer.read()
-    connection.close()
+    try:
+        connection.request(method, path, body or None, named)
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
     return answer.status, json.loads(text) if text else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.asgi import get_asgi_application
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 
 from milango.flows import receive, settle
 from milango.front import Front
@@ -93,3 +93,20 @@ def test_without_a_folder_a_callback_is_refused(
     assert post(door, one.path, one.callback()) == 503
     away.is_away = False
     assert post(door, one.path, one.callback()) == 200
+
+
+@pytest.mark.postgres
+def test_a_connection_that_was_cut_costs_one_refusal_and_nothing_else(
+    door: str, prompted: Any
+) -> None:
+    first, second = prompted(), prompted()
+    assert post(door, first.path, first.callback()) == 200
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert post(door, second.path, second.callback()) == 503
+    assert second.now().status == "Pending"
+    assert post(door, second.path, second.callback()) == 200
+    assert settled([first, second])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
 
@@ -62,6 +62,8 @@ class Remembered(Generic[T]):
 
     def _changed(self, **kwargs: Any) -> None:
         self.forget()
+        # Once more after the commit: somebody may have looked up the old row meanwhile.
+        transaction.on_commit(self.forget)
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])

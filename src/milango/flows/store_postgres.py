@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 
 from django.db import connection
 from psycopg.adapt import Transformer
-from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, Format, TransactionStatus
-from psycopg.pq.abc import PGresult
+from psycopg.errors import OperationalError, error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
+from psycopg.pq.abc import PGconn, PGresult
 
 from .rows import (
     CUSTOMERS,
@@ -55,16 +55,16 @@ def _run(statement: str, *parameters: str) -> list[RowOf]:
     raw: Any = connection.connection
     with connection.wrap_database_errors:
         server = raw.pgconn
-        if server.transaction_status == TransactionStatus.IDLE:
-            _checked(server.exec_(b"BEGIN"))
+        if connection.in_atomic_block and server.transaction_status == TransactionStatus.IDLE:
+            _checked(server, server.exec_(b"BEGIN"))
         known = _prepared.setdefault(raw, {})
         name = known.get(statement)
         if name is None:
             name = f"milango_{len(known)}".encode()
-            _checked(server.prepare(name, _numbered(statement).encode()))
+            _checked(server, server.prepare(name, _numbered(statement).encode()))
             known[statement] = name
         values = [parameter.encode() for parameter in parameters]
-        result = _checked(server.exec_prepared(name, values, None, Format.BINARY))
+        result = _checked(server, server.exec_prepared(name, values, None, Format.BINARY))
         if not result.nfields:
             return []
         rows = Transformer()
@@ -72,9 +72,12 @@ def _run(statement: str, *parameters: str) -> list[RowOf]:
         return rows.load_rows(0, result.ntuples, tuple)
 
 
-def _checked(result: PGresult) -> PGresult:
+def _checked(server: PGconn, result: PGresult) -> PGresult:
     if result.status in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}:
         return result
+    if server.status != ConnStatus.OK:
+        # A result of a broken connection has no code: it would read as the statement's own fault.
+        raise OperationalError("the connection to PostgreSQL was lost")
     raise error_from_result(result)
 
 
