@@ -72,8 +72,8 @@ ROUTES: Final = (
     Route("GET", "/api/v1/payments/", "/events", streams.payment_events, streams=True),
 )
 
-WRITERS: Final = {"postgresql": 1, "sqlite": 1}
-"""Writers of one process. PostgreSQL waits for its disk; SQLite has one writer in any case."""
+WRITERS: Final = 1
+"""Writers of one process: two of them and the loop would fight for the interpreter."""
 
 READERS: Final = 4
 """Threads for reads that block."""
@@ -137,7 +137,7 @@ class Front:
 
     async def open(self) -> None:
         """Start what works in the background. Once, before the first request."""
-        self.inbox = Inbox(writers=WRITERS.get(connection.vendor, 1))
+        self.inbox = Inbox(writers=WRITERS)
         self.waiters = Waiters(self.in_thread)
         self.turns = Turns()
         self._bell = Bell(self.waiters.wake)
