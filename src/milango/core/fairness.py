@@ -14,13 +14,14 @@ import msgspec
 SOON: Final = 2.0
 """Seconds that a payer's request may wait for its turn; beyond, it is told to come again."""
 
-SLOWEST: Final = 0.5
-"""Requests a second, below which no pushing back drives the pace."""
+SLOWEST: Final = 5.0
+"""Requests a second, below which no pushing back drives the pace: who asks so seldom and hears
+"busy" has met a bad moment of Daraja's, not a limit of its own."""
 
 FREE: Final = 200.0
 """Requests a second at which the pace is forgotten: Daraja has stopped minding."""
 
-GROWTH: Final = 0.05
+GROWTH: Final = 0.1
 """By this much of itself the pace grows with each request that Daraja took."""
 
 MOST_APPS: Final = 10_000
