@@ -14,7 +14,7 @@ from typing import Final
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
 from milango.core.errors import Declined
-from milango.flows import installations, reconcile
+from milango.flows import installations, reconcile, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def run(stop: threading.Event) -> None:
             installations.require_adopted()
             reconcile.ask_due()
             if time.monotonic() - swept > SWEEP_EVERY:
-                reconcile.sweep()
+                sweep.sweep()
                 swept = time.monotonic()
             said = ""
         except (DatabaseError, InterfaceError, Declined) as error:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from milango.core.payments import Evidence, Outcome, Source
+from milango.flows import reconcile
 from milango.flows.settle import settle_many
 from milango.models import (
     AccessGrant,
@@ -345,7 +346,7 @@ def test_a_failure_that_nobody_vouches_for_closes_nothing_and_is_asked_about(pay
     settle_many([accepted(payment), failed(payment, listed=False)])
     payment.refresh_from_db()
     assert (payment.status, payment.prompt_open) == ("Pending", True)
-    assert payment.next_check_at > payment.prompt_until
+    assert reconcile.notice(payment.prompt_until) == 1
     assert "payment.failed" not in events(payment)
     settle_many([paid(payment)])
     payment.refresh_from_db()

@@ -16,7 +16,7 @@ from django.utils import timezone
 from milango.core.inputs import read_push
 from milango.flows import callers
 from milango.flows.charge import charge
-from milango.flows.reconcile import sweep
+from milango.flows.sweep import sweep
 from milango.models import OpenPrompt, Payment
 from tests.people import PAYER
 

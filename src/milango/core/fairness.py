@@ -26,6 +26,9 @@ GROWTH: Final = 0.1
 
 MOST_APPS: Final = 10_000
 
+MOST_ROOM: Final = 10_000
+"""What a pace without a limit is said to have room for."""
+
 PUSHED_BACK: Final = ("500.003.02", "500.003.03", "429", "policies.ratelimit.")
 """Error codes by which Daraja says: too fast (Daraja reference 18)."""
 
@@ -64,6 +67,13 @@ class Shares:
         if pace.rate < math.inf:
             pace.next_at = start + 1 / pace.rate
         return start - now
+
+    def room(self, app: str, now: float, seconds: float) -> int:
+        """How many requests may go out within so many seconds."""
+        pace = self._pace(app, now)
+        if pace.rate == math.inf:
+            return MOST_ROOM
+        return max(0, math.ceil((seconds - max(0.0, pace.next_at - now)) * pace.rate))
 
     def taken(self, app: str, now: float) -> None:
         """Daraja took a request."""

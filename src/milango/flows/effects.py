@@ -18,7 +18,6 @@ from milango import signals
 from milango.core import payments as policy
 from milango.core.payments import Outcome, Source, Standing, Status
 from milango.core.results import result
-from milango.core.schedule import first_check
 from milango.models.ids import uuid7_hex
 
 from . import bell, grant, notify
@@ -56,6 +55,9 @@ EVENT_OF_PUSH: Final = {
     Outcome.ACCEPTED: "payment.prompted",
     Outcome.UNKNOWN: "payment.unanswered",
 }
+
+OWN_DOUBTS: Final = frozenset({"unresolved"})
+"""Doubts that say that asking has not helped: they are no reason to ask."""
 
 ATTENTION_TO: Final = "merchant"
 """Who owns a doubt until somebody takes it."""
@@ -241,17 +243,18 @@ def _merchant_request_id(case: Case) -> str:
 
 
 def _schedule(case: Case, status: Status, at: datetime) -> None:
-    """Production only: when Daraja is asked to turn a claim, or a hint, into knowledge."""
+    """When Daraja is asked to turn a claim, or a contradiction, into knowledge: at once.
+
+    What nobody has said anything about is noticed by the reconciler.
+    """
     payment, standing = case.payment, case.standing
-    settled = status in FINAL and not payment.confirming
-    if settled or not case.asked.live or not payment.checkout_request_id:
+    if status in FINAL and not payment.confirming:
         payment.next_check_at = None
         return
-    news = standing.claims != case.before.claims or standing.all_doubts != case.before.all_doubts
-    hint = standing.failure != case.before.failure and not payment.checks
-    if news or (hint and payment.next_check_at is None):
+    doubts = (standing.all_doubts - case.before.all_doubts) - OWN_DOUBTS
+    if doubts or standing.claims != case.before.claims:
         payment.checks = 0
-        payment.next_check_at = first_check(claimed=news, now=at, prompt_until=payment.prompt_until)
+        payment.next_check_at = at
 
 
 # --- what a person has to look at -----------------------------------------------------------

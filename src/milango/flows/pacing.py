@@ -28,6 +28,19 @@ def admit(client: DynamicMpesaClient, *, patience: float = SOON) -> float:
     return wait
 
 
+def try_for_place(client: DynamicMpesaClient) -> float:
+    """Take a place in the app's pace if one is free now: 0.0. Otherwise the seconds until one
+    may be, and none is taken: payers' own requests go first."""
+    with _lock:
+        return shares.reserve(client.app, time.monotonic(), patience=0.0)
+
+
+def room(client: DynamicMpesaClient, seconds: float) -> int:
+    """How many requests of this app may go out within so many seconds."""
+    with _lock:
+        return shares.room(client.app, time.monotonic(), seconds)
+
+
 def learn(client: DynamicMpesaClient, error: DarajaBusy | None) -> None:
     """Keep in mind how Daraja took a request; an error that is not about the pace says nothing."""
     with _lock:

@@ -1,82 +1,234 @@
-"""Ask Daraja about payments whose truth is not known yet, and put away what time has decided."""
+"""Ask Daraja about payments whose truth is not known yet: `notice` → `take` → ask → settle.
+
+Any number of workers may do this at once. A payment is moved to its next due time before it is
+asked about, so a crash costs one question and never the schedule.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
+import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import transaction
-from django.db.models.functions import Now
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from milango.conf import conf
 from milango.core import payments as policy
 from milango.core.errors import DarajaBusy, MilangoError
-from milango.core.payments import Evidence, Source, Status
-from milango.core.schedule import LONGEST_GAP, following_check
-from milango.models import IdempotencyKey, InboundCallback, OAuthToken, Payment
+from milango.core.payments import Evidence, Outcome, Source, Status
+from milango.core.schedule import (
+    LONGEST_GAP,
+    UNANSWERED_AFTER,
+    check_of_claim,
+    check_of_silence,
+)
+from milango.daraja import DynamicMpesaClient
+from milango.daraja.sessions import bridge
+from milango.models import MpesaCredential, OpenPrompt, Payment
+from milango.models.ids import uuid7_of
 
-from . import counters, pacing
-from .charge import never_sent
+from . import batches, pacing
 from .clients import client_for
-from .opening import keys_of
-from .settle import Settled, settle_many
+from .receive import EVIDENCE
 
 logger = logging.getLogger(__name__)
 
-UNSENT_AFTER: Final = timedelta(seconds=60)
-"""A row without `sending_at` for this long belongs to a process that died before sending."""
+UNRESOLVED: Final = "unresolved"
+"""The doubt about a payment whose schedule has run out: a person decides."""
+
+AT_ONCE: Final = 100
+"""Payments of one short code that are taken in one turn."""
+
+TURN: Final = 3.0
+"""Seconds that one turn may wait for places in an app's pace."""
+
+PATIENCE: Final = 10.0
+"""Seconds for one answer of STK query."""
+
+MOST_NOTICED: Final = 1_000
 
 
-def ask_due(limit: int = 50) -> int:
-    """Ask STK query about every payment that is due; returns how many were asked.
+def ask_due() -> int:
+    """Ask STK query about payments that are due, all short codes side by side, and settle what
+    was answered. Returns how many were taken.
 
-    Any number of workers may do this at once: each takes a row by a conditional update.
+    Memory and cost are bounded by the turn, whatever is due.
     """
-    asked = 0
-    for payment in _due(limit):
-        if _take(payment):
-            ask(payment)
-            asked += 1
-    return asked
+    now = timezone.now()
+    notice(now)
+    taken = [(credential, take(credential, now)) for credential in _with_due(now)]
+    taken = [(credential, payments) for credential, payments in taken if payments]
+    if not taken:
+        return 0
+    turns = bridge.run(_ask_all(_to_ask(taken)))
+    answers = [answer for turn in turns for answer in turn.answers]
+    answers += [_unresolved(p) for _, payments in taken for p in payments if _has_run_out(p)]
+    _settle(answers)
+    for turn in turns:
+        _put_back(turn.left, now)
+    return sum(len(payments) for _, payments in taken)
 
 
-def _due(limit: int) -> list[Payment]:
-    soon = Payment.objects.filter(next_check_at__isnull=False)
-    far = timezone.now() + LONGEST_GAP
-    soon.filter(next_check_at__gt=far, prompt_until__lt=far).update(next_check_at=Now())
-    due = soon.filter(next_check_at__lte=Now()).order_by("next_check_at")
-    return list(due.select_related("credential", "merchant")[:limit])
+# --- whose callback is missing --------------------------------------------------------------
 
 
-def _take(payment: Payment) -> bool:
-    """Move the due time on before asking, so that a crash costs one question, not the schedule."""
-    standing = policy.decode_standing(payment.standing)
-    claimed = bool(standing.claims or standing.all_doubts)
-    again = following_check(claimed=claimed, checks=payment.checks + 1, now=timezone.now())
-    mine = Payment.objects.filter(
-        pk=payment.pk, checks=payment.checks, next_check_at=payment.next_check_at
-    )
-    return bool(mine.update(checks=payment.checks + 1, next_check_at=again))
+def notice(now: datetime) -> int:
+    """Make payments due whose prompt is still open although its callback should have come.
+
+    They are found by their open prompts, so that the many payments whose callback comes in time
+    are never touched for this.
+    """
+    silent = Q(payment_id__lt=uuid7_of(now - timedelta(seconds=UNANSWERED_AFTER)))
+    prompts = OpenPrompt.objects.filter(silent | Q(until__lte=now))
+    unknown = Payment.objects.filter(status=Status.PENDING.value, next_check_at=None)
+    with transaction.atomic(durable=True):
+        mine = unknown.filter(pk__in=prompts.values("payment_id")).order_by("pk")
+        mine = mine.select_for_update(skip_locked=True, no_key=True)
+        ids = list(mine.values_list("pk", flat=True)[:MOST_NOTICED])
+        Payment.objects.filter(pk__in=ids).update(next_check_at=now)
+    unnoticed = unknown.filter(pk=OuterRef("payment_id"))
+    OpenPrompt.objects.filter(~Exists(unnoticed), until__lte=now).delete()
+    return len(ids)
 
 
-def ask(payment: Payment) -> Settled | None:
-    """Ask STK query about one payment and settle the answer. None: there was no answer."""
-    if not payment.checkout_request_id:
-        return None
+# --- who is due -----------------------------------------------------------------------------
+
+
+def _with_due(now: datetime) -> list[MpesaCredential]:
+    due = Payment.objects.filter(credential=OuterRef("pk"), next_check_at__lte=now)
+    found = list(MpesaCredential.objects.filter(Exists(due)).select_related("merchant"))
+    random.shuffle(found)  # so that several workers begin with different ones
+    return found
+
+
+def take(credential: MpesaCredential, now: datetime) -> list[Payment]:
+    """Payments of this short code that are due, each moved to its next time; nobody else has them.
+
+    As many as Daraja's pace allows for now.
+    """
+    room = min(AT_ONCE, _room(credential))
+    if not room:
+        return []
+    due = Payment.objects.filter(credential=credential, next_check_at__lte=now)
+    with transaction.atomic(durable=True):
+        locked = due.order_by("next_check_at").select_for_update(skip_locked=True, no_key=True)
+        payments = list(locked[:room])
+        for payment in payments:
+            payment.checks += 1
+            payment.next_check_at = _following(payment, now)
+        Payment.objects.bulk_update(payments, ["checks", "next_check_at"])
+    return payments
+
+
+def _room(credential: MpesaCredential) -> int:
     try:
-        client = client_for(payment.credential)
-        pacing.admit(client, patience=0.0)  # payers go first; the schedule brings us back
-        answer = client.payment_status(checkout_request_id=payment.checkout_request_id)
-        pacing.learn(client, None)
+        return pacing.room(client_for(credential), TURN)
+    except MilangoError:
+        return AT_ONCE  # a credential that cannot be opened: its payments move on, and are told of
+
+
+def _following(payment: Payment, now: datetime) -> datetime | None:
+    standing = policy.decode_standing(payment.standing)
+    chance = random.random()  # noqa: S311 - it spreads questions, and guards nothing
+    if standing.claims or standing.all_doubts - {UNRESOLVED}:
+        return check_of_claim(checks=payment.checks, now=now, chance=chance)
+    return check_of_silence(
+        asked_at=payment.sending_at or payment.created_at,
+        prompt_until=payment.prompt_until,
+        now=now,
+        chance=chance,
+    )
+
+
+def _has_run_out(payment: Payment) -> bool:
+    return payment.next_check_at is None
+
+
+def _put_back(payments: Iterable[Payment], now: datetime) -> None:
+    """There was no place for them in the pace: as if they had not been taken."""
+    for payment in payments:
+        mine = Payment.objects.filter(pk=payment.pk, checks=payment.checks)
+        mine.filter(next_check_at=payment.next_check_at).update(
+            checks=payment.checks - 1, next_check_at=now
+        )
+
+
+def clamp(now: datetime) -> int:
+    """Bring due times back that only a wrong clock can have set (B20)."""
+    far = Payment.objects.filter(next_check_at__gt=now + LONGEST_GAP)
+    return far.exclude(prompt_until__gte=now + LONGEST_GAP).update(next_check_at=now)
+
+
+# --- asking ---------------------------------------------------------------------------------
+
+Asking = list[tuple[DynamicMpesaClient, list[Payment]]]
+
+
+def _to_ask(taken: Iterable[tuple[MpesaCredential, Sequence[Payment]]]) -> Asking:
+    """Without a CheckoutRequestID there is nothing to ask by: Daraja's answer was lost (A11)."""
+    asking: Asking = []
+    for credential, payments in taken:
+        named = [payment for payment in payments if payment.checkout_request_id]
+        try:
+            asking.append((client_for(credential), named))
+        except MilangoError as error:
+            logger.warning("%s cannot be asked about: %s", credential.public_id, error.code)
+    return asking
+
+
+class Turn(NamedTuple):
+    """What one app's turn brought."""
+
+    answers: list[Evidence]
+    left: list[Payment]
+    """Payments for which there was no place in the pace."""
+
+
+async def _ask_all(asking: Asking) -> list[Turn]:
+    return await asyncio.gather(*(_ask_in_turn(client, rows) for client, rows in asking))
+
+
+async def _ask_in_turn(client: DynamicMpesaClient, payments: list[Payment]) -> Turn:
+    """Ask at the app's pace; payers' own requests go first."""
+    ends = time.monotonic() + TURN
+    asked: list[asyncio.Task[Evidence | None]] = []
+    for payment in payments:
+        if not await _has_place(client, ends):
+            break
+        asked.append(asyncio.create_task(_ask(client, payment)))
+    answers = [answer for answer in await asyncio.gather(*asked) if answer]
+    return Turn(answers, payments[len(asked) :])
+
+
+async def _has_place(client: DynamicMpesaClient, ends: float) -> bool:
+    while wait := pacing.try_for_place(client):
+        if time.monotonic() + wait > ends:
+            return False
+        await asyncio.sleep(wait)
+    return True
+
+
+async def _ask(client: DynamicMpesaClient, payment: Payment) -> Evidence | None:
+    """What STK query says of one payment. None: there was no answer."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            answer = await client.apayment_status(checkout_request_id=payment.checkout_request_id)
+    except TimeoutError:
+        logger.warning("payment %s: no answer in %s s", payment.public_id, PATIENCE)
+        return None
     except MilangoError as error:
         if isinstance(error, DarajaBusy):
             pacing.learn(client, error)
-        # No answer, or a credential that cannot be opened: the schedule brings us back.
+        # No answer: the schedule brings us back.
         logger.warning("payment %s could not be asked about: %s", payment.public_id, error.code)
         return None
-    evidence = Evidence(
+    pacing.learn(client, None)
+    return Evidence(
         payment_id=payment.pk,
         source=Source.QUERY,
         outcome=answer.outcome,
@@ -85,45 +237,22 @@ def ask(payment: Payment) -> Settled | None:
         code=answer.code,
         text=answer.text,
     )
-    with transaction.atomic(durable=True):
-        (settled,) = settle_many([evidence])
-    return settled
 
 
-def sweep(now: datetime | None = None) -> dict[str, int]:
-    """Put away what time has decided. Returns what was done, by name."""
-    now = now or timezone.now()
-    return {
-        "never_sent": _fail_never_sent(now),
-        "idempotency_keys": _forget_keys(now),
-        "counters": counters.forget_before(now - timedelta(days=2)),
-        "raw_bodies": _forget_bodies(now),
-        "tokens": OAuthToken.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()[0],
-    }
+# --- settling -------------------------------------------------------------------------------
 
 
-def _fail_never_sent(now: datetime) -> int:
-    """No `sending_at`: nothing provably went out, so the payment fails as `not_sent` (A11)."""
-    rows = Payment.objects.filter(
-        status=Status.PENDING.value, sending_at=None, created_at__lt=now - UNSENT_AFTER
+def _unresolved(payment: Payment) -> Evidence:
+    return Evidence(
+        payment_id=payment.pk,
+        source=Source.MILANGO,
+        outcome=Outcome.UNKNOWN,
+        observed_at=timezone.now(),
+        problem=UNRESOLVED,
     )
-    ids = list(rows.values_list("pk", flat=True)[:500])
-    for payment_id in ids:
-        with transaction.atomic(durable=True):
-            payment = Payment.objects.select_for_update().get(pk=payment_id)
-            if payment.sending_at is None:
-                keys_of(payment).filter(payment=payment).delete()
-                settle_many([never_sent(payment)])
-    return len(ids)
 
 
-def _forget_keys(now: datetime) -> int:
-    old = now - timedelta(hours=conf().idempotency_hours)
-    return IdempotencyKey.objects.filter(created_at__lt=old).delete()[0]
-
-
-def _forget_bodies(now: datetime) -> int:
-    """Raw bodies and source addresses go after 90 days; hash and verdict stay."""
-    old = now - timedelta(days=conf().raw_days)
-    rows = InboundCallback.objects.filter(received_at__lt=old, body__isnull=False)
-    return rows.update(body=None, peer="", headers={})
+def _settle(answers: Sequence[Evidence]) -> None:
+    for outcome in batches.run(EVIDENCE, answers):
+        if isinstance(outcome, Exception):
+            raise outcome

@@ -49,7 +49,7 @@ class Store(Protocol):
         """Insert what conflicts with nothing; returns the payments whose rows went in."""
 
     def end_prompts(self, phones: Sequence[tuple[UUID, str]], now: datetime) -> None:
-        """Forget the prompts on these (credential, phone) whose life is over."""
+        """Free these (credential, phone) of prompts whose life is over."""
 
     def write(self, changes: Changes) -> None:
         """Write everything that the batch changed."""

@@ -206,7 +206,8 @@ KNOWN: Final = (
 )
 FREE_PHONES: Final = "DELETE FROM milango_openprompt WHERE payment_id = ANY(%s::uuid[])"
 END_PROMPTS: Final = (
-    "DELETE FROM milango_openprompt WHERE (credential_id, phone) IN "
+    # Not deleted: by its prompt the reconciler finds a payment that nobody has answered for.
+    "UPDATE milango_openprompt SET phone = NULL WHERE (credential_id, phone) IN "
     f"(SELECT * FROM {_unnest(('uuid', 'text'))}) AND until <= %s"
 )
 REVOKE: Final = (

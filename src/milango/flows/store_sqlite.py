@@ -182,7 +182,9 @@ CUSTOMER: Final = "merchant_id, phone, id"
 KNOWN: Final = f"SELECT {CUSTOMER} FROM milango_customer WHERE (merchant_id, phone) IN {TWOS}"
 FREE_PHONES: Final = f"DELETE FROM milango_openprompt WHERE payment_id IN {ONES}"
 END_PROMPT: Final = (
-    "DELETE FROM milango_openprompt WHERE credential_id = ? AND phone = ? AND until <= ?"
+    # Not deleted: by its prompt the reconciler finds a payment that nobody has answered for.
+    "UPDATE milango_openprompt SET phone = NULL "
+    "WHERE credential_id = ? AND phone = ? AND until <= ?"
 )
 REVOKE: Final = (
     "UPDATE milango_accessgrant SET revoked_at = ?2 WHERE payment_id = ?1 AND revoked_at IS NULL"

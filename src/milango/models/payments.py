@@ -135,9 +135,9 @@ class Payment(Identified):
                 name="payment_by_order",
             ),
             models.Index(
-                fields=["next_check_at"],
+                fields=["credential", "next_check_at"],
                 condition=Q(next_check_at__isnull=False),
-                name="payment_checks_due",
+                name="payment_checks_due_by_code",
             ),
             models.Index(
                 fields=["created_at"],
@@ -157,13 +157,14 @@ class Payment(Identified):
     @property
     def prompt_open(self) -> bool:
         """Whether the payer's phone is taken by this payment. One query."""
-        return OpenPrompt.objects.filter(pk=self.pk).exists()
+        return OpenPrompt.objects.filter(pk=self.pk, phone__isnull=False).exists()
 
 
 class OpenPrompt(models.Model):
-    """A phone that is busy with a payment's prompt: one for each phone and credential.
+    """A prompt that nobody has settled yet, and the phone that is busy with it.
 
-    A row of its own, so that closing a prompt changes no index of the payments.
+    One for each phone and credential. A row of its own, so that closing a prompt changes no index
+    of the payments, and so that payments without an answer are found among few rows.
     """
 
     payment = models.OneToOneField(
@@ -172,7 +173,9 @@ class OpenPrompt(models.Model):
     credential = models.ForeignKey(
         MpesaCredential, models.CASCADE, related_name="+", db_index=False, **UNCONSTRAINED
     )
-    phone = models.CharField(max_length=12)
+    phone = models.CharField(  # noqa: DJ001 - NULL keeps those apart that hold no phone any more
+        max_length=12, null=True, help_text="NULL: another prompt has taken the phone."
+    )
     until = models.DateTimeField(help_text="When the prompt's life is over.")
 
     class Meta:
