@@ -43,6 +43,67 @@ def _wire_text(raw: object, field: str, length: int) -> str:
     return text
 
 
+# --- account numbers with check digits ------------------------------------------------------
+
+FOLD: Final = str.maketrans("OIL", "011", " ._/-")
+"""What is written alike is read alike, and what only separates is nothing."""
+
+PREFIX: Final = re.compile(r"(?:[A-HJKMNP-Z]{2}[0-9A-HJKMNP-Z]*)?")
+CHECKED: Final = re.compile(r"(?:[0-9]+|[A-HJKMNP-Z]{2}[0-9A-HJKMNP-Z]*)[0-9]{2}")
+REFERENCE_LENGTH: Final = 12
+CHECK_PRIME: Final = 97
+
+
+def checked_reference(number: int, prefix: str = "") -> str:
+    """An account reference for customer or order `number`, ended by two check digits.
+
+    One wrong character, or two that changed places, never make another reference that
+    `read_checked` would take; of all other slips 1 in 97 passes. Digits alone are the easiest to
+    type on a phone. A prefix has two letters or more at its beginning, and no I, L or O, which
+    are read as 1, 1 and 0. Raises InvalidRequest for a prefix that does not fit, and for more
+    than 12 characters in all.
+    """
+    if not PREFIX.fullmatch(prefix):
+        raise _wrong("prefix", "begins with two capital letters, and has no I, L or O")
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise _wrong("number", "must be a whole number, and not negative")
+    if number >= 10**REFERENCE_LENGTH or len(f"{prefix}{number}") > REFERENCE_LENGTH - 2:
+        raise _wrong("account_reference", f"may have {REFERENCE_LENGTH} characters at most")
+    body = f"{prefix}{number}"
+    return f"{body}{CHECK_PRIME + 1 - _remainder(body + '00'):02d}"
+
+
+def read_checked(raw: object) -> str:
+    """The reference that a payer typed, as `checked_reference` wrote it.
+
+    Small letters, spaces, hyphens, and O for 0 or I for 1 are taken. Raises InvalidRequest with
+    the code `unknown_reference` for everything that is not such a reference: ask again, and
+    credit nobody.
+    """
+    text = raw.upper().translate(FOLD) if isinstance(raw, str) and len(raw) <= 64 else ""
+    fits = len(text) <= REFERENCE_LENGTH and CHECKED.fullmatch(text)
+    if not fits or not "02" <= text[-2:] <= "98" or _remainder(text) != 1:
+        raise InvalidRequest(
+            "account_reference has a slip: its check digits do not fit.",
+            field="account_reference",
+            code="unknown_reference",
+        )
+    return text
+
+
+def _remainder(text: str) -> int:
+    """The text as a number in base 10 whose digits go to 35, modulo 97 (as ISO 7064 does).
+
+    The prime is larger than twice any digit and divides neither 10 nor 9, so neither a changed
+    digit nor an exchange of neighbours keeps the remainder. It begins with a 1, so that a 0 put
+    in front does not either.
+    """
+    value = 1
+    for char in text:
+        value = (value * 10 + int(char, 36)) % CHECK_PRIME
+    return value
+
+
 def short_code(raw: object) -> str:
     """A paybill, till or store number: 5 to 7 digits, kept as text (Daraja reference 1.3)."""
     small = isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 10**7
