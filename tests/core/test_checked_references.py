@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def test_no_wrong_character_passes(reference: str):
 @given(REFERENCES)
 def test_no_exchange_of_neighbours_passes(reference: str):
     for place in range(len(reference) - 1):
-        one, other = reference[place : place + 2]
+        one, other = reference[place], reference[place + 1]
         if one != other:
             assert not is_read(reference[:place] + other + one + reference[place + 2 :])
 
@@ -59,7 +60,7 @@ def test_of_all_small_numbers_no_slip_of_one_is_another():
     assert len(known) == 10_000
     for reference in known:
         for place in range(len(reference) - 1):
-            one, other = reference[place : place + 2]
+            one, other = reference[place], reference[place + 1]
             slip = reference[:place] + other + one + reference[place + 2 :]
             assert slip == reference or slip not in known
 
@@ -102,6 +103,14 @@ def test_what_is_no_reference_is_refused(raw: object):
 def test_whatever_comes_is_read_or_refused(raw: object):
     with suppress(InvalidRequest):
         assert len(read_checked(raw)) <= 12
+
+
+def test_the_example_in_the_documentation_is_true():
+    page = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
+    made = checked_reference(20931)
+    assert f"checked_reference(20931)  # '{made}'" in page
+    assert f"read_checked(\"2O931 85\")  # '{read_checked('2O931 85')}'" in page
+    assert not is_read("29031 85")
 
 
 @pytest.mark.parametrize(

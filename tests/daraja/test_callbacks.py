@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from milango.core.errors import CallbackUnreadable
 from milango.core.payments import Evidence, Outcome, Source
-from milango.daraja import callbacks
-from milango.daraja.callbacks import StkCallback, Unreadable, evidence_from, read_stk_callback
+from milango.daraja import fields
+from milango.daraja.callbacks import StkCallback, evidence_from, read_stk_callback
+from milango.daraja.fields import Unreadable
 from tests.daraja.payloads import CHECKOUT, document, names, payload
 
 NOW = datetime(2026, 3, 14, 7, 15, 50, tzinfo=UTC)
@@ -303,7 +304,7 @@ def test_a_fault_of_ours_loses_no_callback(monkeypatch: pytest.MonkeyPatch):
     def broken(body: bytes) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(callbacks, "decode", broken)
+    monkeypatch.setattr(fields, "decode", broken)
     assert evidence(SUCCESS.encode()).problem == "unreadable"
 
 

@@ -23,7 +23,7 @@ from milango.core.errors import (
     InvalidRequest,
 )
 from milango.core.payments import Outcome
-from milango.daraja import DynamicMpesaClient, NotYetSupported, PushAccepted
+from milango.daraja import DynamicMpesaClient, PushAccepted
 from milango.daraja.tokens import MemoryTokenStore
 from tests.daraja.conftest import Clients
 from tests.daraja.payloads import CHECKOUT, SANDBOX_PASSKEY, document, payload
@@ -133,14 +133,6 @@ def test_a_mistake_is_told_before_anything_is_sent(
     with pytest.raises(error):
         client.stk_push(*arguments)
     assert twin.calls("oauth") == 0
-
-
-def test_a_payment_by_receipt_cannot_be_asked_for_yet(client: DynamicMpesaClient, twin: Twin):
-    with pytest.raises(NotYetSupported, match="checkout_request_id"):
-        client.payment_status("UCE5K7Q2XD")
-    with pytest.raises(ValueError, match="needs a checkout_request_id"):
-        client.payment_status()
-    assert twin.headers == []
 
 
 # --- what the answer means ------------------------------------------------------------------

@@ -33,9 +33,9 @@ def test_the_wire_needs_no_django():
     assert run(code) == "False\n"
 
 
-@pytest.mark.parametrize("module", ["milango.daraja", "milango.daraja.security"])
+@pytest.mark.parametrize("module", ["", ".security", ".results", ".c2b", ".pulls"])
 def test_who_does_not_use_the_client_does_not_load_it(module: str):
-    assert run(f"import sys, {module}; print('aiohttp' in sys.modules)") == "False\n"
+    assert run(f"import sys, milango.daraja{module}; print('aiohttp' in sys.modules)") == "False\n"
 
 
 def test_every_public_name_can_be_imported():

@@ -19,6 +19,11 @@ PATHS = {
     "/oauth/v1/generate": "oauth",
     "/mpesa/stkpush/v1/processrequest": "push",
     "/mpesa/stkpushquery/v1/query": "query",
+    "/mpesa/transactionstatus/v1/query": "status",
+    "/mpesa/c2b/v1/registerurl": "register_v1",
+    "/mpesa/c2b/v2/registerurl": "register",
+    "/pulltransactions/v1/query": "pull",
+    "/pulltransactions/v1/register": "register_pull",
 }
 
 
@@ -96,15 +101,20 @@ class Twin:
             "oauth": deque([said("oauth.response")]),
             "push": deque([said("stk_push.response")]),
             "query": deque([said("stk_query.response.success")]),
+            "status": deque([said("transaction_status.response")]),
+            "register": deque([said("c2b_register.response")]),
+            "register_v1": deque([said("c2b_register.response")]),
+            "pull": deque([said("pull_query.response")]),
+            "register_pull": deque([said("pull_register.response")]),
         }
         self._lock = threading.Lock()
 
     def plan(self, call: str, *acts: Act) -> None:
-        """From now on `oauth`, `push` or `query` is answered so."""
+        """From now on a call (a name in PATHS) is answered so."""
         self._plans[call] = deque(acts)
 
     def calls(self, call: str) -> int:
-        """How often it was asked for `oauth`, `push` or `query`."""
+        """How often it was asked for a call (a name in PATHS)."""
         return self._calls[call]
 
     def meet(self, request: BaseHTTPRequestHandler) -> None:

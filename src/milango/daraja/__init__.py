@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING
 from milango.core.errors import DarajaBusy, DarajaError, DarajaRefused, DarajaSilent
 
 if TYPE_CHECKING:
-    from .client import DynamicMpesaClient, NotYetSupported
+    from .asking import NoInitiator
+    from .client import DynamicMpesaClient
     from .messages import PushAccepted, QueryAnswer
+    from .questions import (
+        PulledPayment,
+        PullPage,
+        PullRegistered,
+        Registered,
+        ResponseType,
+        StatusAccepted,
+    )
 
 __all__ = [
     "DarajaBusy",
@@ -21,16 +30,28 @@ __all__ = [
     "DarajaRefused",
     "DarajaSilent",
     "DynamicMpesaClient",
-    "NotYetSupported",
+    "NoInitiator",
+    "PullPage",
+    "PullRegistered",
+    "PulledPayment",
     "PushAccepted",
     "QueryAnswer",
+    "Registered",
+    "ResponseType",
+    "StatusAccepted",
 ]
 
 _HOMES = {
     "DynamicMpesaClient": "client",
-    "NotYetSupported": "client",
+    "NoInitiator": "asking",
+    "PullPage": "questions",
+    "PullRegistered": "questions",
+    "PulledPayment": "questions",
     "PushAccepted": "messages",
     "QueryAnswer": "messages",
+    "Registered": "questions",
+    "ResponseType": "questions",
+    "StatusAccepted": "questions",
 }
 
 

@@ -16,6 +16,7 @@ from milango.core.payments import Outcome
 from milango.core.results import result
 
 from .messages import PushAccepted, QueryAnswer
+from .questions import Registered, StatusAccepted
 from .strict_json import BadJson, decode
 from .texts import clean, code_of, identifier
 
@@ -47,6 +48,8 @@ RULES: Final = (
     Rule("", "quota violation", DarajaBusy, retry_after=60),
     Rule("policies.ratelimit.", "", DarajaBusy, retry_after=5),
     Rule("00.002.1001", "", DarajaBusy, retry_after=60),
+    Rule("500.003.1001", "urls are already registered", DarajaRefused),
+    Rule("500.003.1001", "duplicate notification info", DarajaRefused),
     Rule("400.", "", DarajaRefused),
     Rule("403.", "", DarajaRefused),
     Rule("404.", "", DarajaRefused),
@@ -70,7 +73,7 @@ ACCESS_TOKEN: Final = re.compile(r"[!-~]{8,2048}")
 
 def read_push(status: int, body: bytes) -> PushAccepted:
     """The accepted push, or the error that says what to do next."""
-    answer = _object(status, body)
+    answer = object_of(status, body)
     checkout_request_id = identifier(answer.get("CheckoutRequestID"))
     if status == 200 and _is_zero(answer.get("ResponseCode")) and checkout_request_id:
         return PushAccepted(
@@ -78,18 +81,59 @@ def read_push(status: int, body: bytes) -> PushAccepted:
             merchant_request_id=identifier(answer.get("MerchantRequestID")) or "",
             text=clean(answer.get("ResponseDescription"), 255),
         )
-    fail(status, *_error_of(answer))
+    fail(status, *error_of(answer))
 
 
 def read_query(status: int, body: bytes) -> QueryAnswer:
     """What STK query says. Its `ResponseCode` is never the result (A14)."""
-    answer = _object(status, body)
+    answer = object_of(status, body)
     if status == 200 and answer.get("ResultCode") is not None:
         return _query_answer(answer)
-    code, text = _error_of(answer)
+    code, text = error_of(answer)
     if code == NO_STATE and _rule_for(code, text) is None:
         return QueryAnswer(outcome=Outcome.UNKNOWN, text=text)
     fail(status, code, text)
+
+
+BUSY_CODES: Final = frozenset({"26", "100000001", "100000002", "100000011"})
+"""`ResponseCode`s of a core that has too much to do (Daraja reference 5)."""
+
+
+def read_status_accepted(status: int, body: bytes) -> StatusAccepted:
+    """The accepted question, or the error that says what to do next."""
+    answer = object_of(status, body)
+    conversation_id = identifier(answer.get("ConversationID"))
+    if not _accepted(status, answer) or conversation_id is None:
+        fail(status, *error_of(answer))
+    return StatusAccepted(
+        conversation_id=conversation_id,
+        originator_conversation_id=identifier(answer.get("OriginatorConversationID")) or "",
+        text=clean(answer.get("ResponseDescription"), 255),
+    )
+
+
+def read_registered(status: int, body: bytes) -> Registered:
+    """That the addresses for C2B were taken, or the error that says what to do next."""
+    answer = object_of(status, body)
+    text = clean(answer.get("ResponseDescription"), 255)
+    # Older answers have no code, and say it in words (Daraja reference 1.4).
+    if not (_accepted(status, answer) or (status == 200 and text.lower() == "success")):
+        fail(status, *error_of(answer))
+    spellings = ("OriginatorCoversationID", "OriginatorConversationID")
+    ids = (identifier(answer.get(name)) for name in spellings)
+    return Registered(originator_conversation_id=next(filter(None, ids), ""), text=text)
+
+
+def _accepted(status: int, answer: dict[str, Any]) -> bool:
+    """Whether the code is zero; False when there is none. Any other raises: nothing was taken."""
+    code = code_of(answer.get("ResponseCode"))
+    if status != 200 or code is None or _is_zero(code):
+        return status == 200 and code is not None
+    text = clean(answer.get("ResponseDescription"), 255)
+    message = f"Daraja answered {code}: {text}"
+    if code in BUSY_CODES:
+        raise DarajaBusy(message, daraja_code=code, text=text)
+    raise DarajaRefused(message, daraja_code=code, text=text)
 
 
 def _query_answer(answer: dict[str, Any]) -> QueryAnswer:
@@ -111,11 +155,11 @@ def read_token(status: int, body: bytes) -> tuple[str, float]:
     as long as there is no token, nothing can have been sent.
     """
     try:
-        answer = _object(status, body)
+        answer = object_of(status, body)
         token = answer.get("access_token")
         if status == 200 and isinstance(token, str) and ACCESS_TOKEN.fullmatch(token):
             return token, _life(answer.get("expires_in"))
-        fail(status, *_error_of(answer))
+        fail(status, *error_of(answer))
     except (DarajaRefused, InvalidToken):
         refused = True
     except DarajaSilent:
@@ -167,7 +211,7 @@ def _too_many() -> DarajaBusy:
     return DarajaBusy("Daraja has too many requests. Nothing was sent.", daraja_code="429")
 
 
-def _error_of(answer: dict[str, Any]) -> tuple[str, str]:
+def error_of(answer: dict[str, Any]) -> tuple[str, str]:
     """The error's code and text, without tokens: Daraja's envelope, or its gateway's fault."""
     fault = answer.get("fault")
     if isinstance(fault, dict):
@@ -179,7 +223,8 @@ def _error_of(answer: dict[str, Any]) -> tuple[str, str]:
     return clean(code, 64), TOKEN_IN_TEXT.sub(r"\1…", clean(text, 255))
 
 
-def _object(status: int, body: bytes) -> dict[str, Any]:
+def object_of(status: int, body: bytes) -> dict[str, Any]:
+    """The answer's object. Raises DarajaBusy for 429, else DarajaSilent, when there is none."""
     try:
         answer = decode(body)
     except BadJson:

@@ -14,12 +14,12 @@ import msgspec
 
 from milango.core import phones, references
 from milango.core.amounts import parse_amount
-from milango.core.errors import DarajaBusy, DarajaError, DarajaRefused, DarajaSilent, MilangoError
-from milango.core.payments import Outcome
+from milango.core.errors import DarajaBusy, DarajaError, DarajaRefused, DarajaSilent
 
 from . import messages
-from .answers import InvalidToken, read_push, read_query, read_token
-from .messages import Push, PushAccepted, Query, QueryAnswer
+from .answers import InvalidToken, read_push, read_token
+from .asking import LONGEST_ANSWER, Asking, Initiator
+from .messages import Private, PushAccepted
 from .sessions import bridge, session
 from .tokens import FETCH, MemoryTokenStore, Token, TokenStore, shared_token, token_key
 
@@ -34,21 +34,10 @@ BASE_URLS: Final[Mapping[str, str]] = {
 CONNECT: Final = 10.0
 """Seconds for a connection. Until there is one, nothing was sent."""
 
-LONGEST_ANSWER: Final = 65_536
-
 _SHARED: Final = MemoryTokenStore()
 
 
-class NotYetSupported(MilangoError, NotImplementedError):
-    """Asking by receipt needs Transaction Status and comes later; give a checkout_request_id.
-
-    Transaction Status takes an API initiator, which Milango does not keep yet. Nothing was asked.
-    """
-
-    code = "not_yet_supported"
-
-
-class DynamicMpesaClient:
+class DynamicMpesaClient(Asking):
     """A client of Daraja for one short code.
 
     Sync methods have Django's async twins (`stk_push`, `astk_push`). Both raise DarajaRefused (a
@@ -69,9 +58,17 @@ class DynamicMpesaClient:
         base_url: str | None = None,
         token_store: TokenStore | None = None,
         timeout: float = 30.0,
+        initiator_name: str = "",
+        initiator_password: str = "",
+        initiator_certificate: str = "",
+        security_credential: str = "",
     ) -> None:
         """Take a credential (any object with these attributes, such as `MpesaCredential`), or
         the attributes themselves. `timeout` is in seconds, for one request.
+
+        Who asks Transaction Status gives an initiator as well: its name, its password and
+        Safaricom's certificate (PEM text), or instead of these two a ready security credential.
+        A credential may lack the four.
 
         Raises ValueError for a kind or an environment that there is not.
         """
@@ -83,6 +80,16 @@ class DynamicMpesaClient:
         self._consumer_key: str = credential.consumer_key if given else consumer_key
         self._consumer_secret: str = credential.consumer_secret if given else consumer_secret
         self._passkey: str = credential.passkey if given else passkey
+        self._initiator = Initiator(
+            name=getattr(credential, "initiator_name", "") if given else initiator_name,
+            password=getattr(credential, "initiator_password", "") if given else initiator_password,
+            certificate=(
+                getattr(credential, "initiator_certificate", "") if given else initiator_certificate
+            ),
+            security_credential=(
+                getattr(credential, "security_credential", "") if given else security_credential
+            ),
+        )
         _check("kind", self.kind, messages.TRANSACTION_TYPES)
         _check("environment", self.environment, BASE_URLS)
         self.base_url = (base_url or BASE_URLS[self.environment]).rstrip("/")
@@ -128,14 +135,6 @@ class DynamicMpesaClient:
             self.astk_push(phone_number, amount, callback_url, account_reference, description)
         )
 
-    def payment_status(
-        self, receipt_number: str | None = None, *, checkout_request_id: str | None = None
-    ) -> QueryAnswer:
-        """Ask STK query how a push ended. By receipt number: raises NotYetSupported."""
-        return bridge.run(
-            self.apayment_status(receipt_number, checkout_request_id=checkout_request_id)
-        )
-
     def _get_access_token(self) -> str:
         """The shared OAuth token of these credentials, fetched when there is none.
 
@@ -167,21 +166,6 @@ class DynamicMpesaClient:
         )
         return await self._call(messages.PUSH_PATH, request, read_push)
 
-    async def apayment_status(
-        self, receipt_number: str | None = None, *, checkout_request_id: str | None = None
-    ) -> QueryAnswer:
-        """`payment_status`, awaitable."""
-        if receipt_number is not None:
-            raise NotYetSupported
-        if not checkout_request_id:
-            raise ValueError("payment_status needs a checkout_request_id")
-        request = messages.query(self.business_short_code, checkout_request_id, self._proof())
-        answer = await self._call(messages.QUERY_PATH, request, read_query)
-        if answer.checkout_request_id in {"", checkout_request_id}:
-            return answer
-        # About another push: whatever it says, it says nothing about this one.
-        return msgspec.structs.replace(answer, outcome=Outcome.UNKNOWN)
-
     async def _aget_access_token(self) -> str:
         return (await self._token()).access_token
 
@@ -193,7 +177,13 @@ class DynamicMpesaClient:
     def _proof(self) -> tuple[str, str]:
         return messages.password(self.business_short_code, self._passkey, datetime.now(UTC))
 
-    async def _call(self, path: str, request: Push | Query, read: Callable[[int, bytes], T]) -> T:
+    async def _call(
+        self,
+        path: str,
+        request: Private,
+        read: Callable[[int, bytes], T],
+        longest: int = LONGEST_ANSWER,
+    ) -> T:
         """Post a request; on an invalid token fetch a new one and replay once, on nothing else.
 
         The replay is safe: the gateway refuses before M-Pesa sees the request (Daraja
@@ -201,17 +191,19 @@ class DynamicMpesaClient:
         """
         token = await self._token()
         try:
-            return read(*await self._post(path, request, token))
+            return read(*await self._post(path, request, token, longest))
         except InvalidToken:
             await self._tokens.drop(self._key, token.access_token)
         token = await self._token()
         try:
-            return read(*await self._post(path, request, token))
+            return read(*await self._post(path, request, token, longest))
         except InvalidToken as error:
             refused = _refused_token(error)
         raise refused
 
-    async def _post(self, path: str, request: Push | Query, token: Token) -> tuple[int, bytes]:
+    async def _post(
+        self, path: str, request: Private, token: Token, longest: int
+    ) -> tuple[int, bytes]:
         http = await session()
         status, answer = await _exchange(
             http.post(
@@ -223,10 +215,11 @@ class DynamicMpesaClient:
                 },
                 timeout=_limits(self._timeout),
                 allow_redirects=False,
-            )
+            ),
+            longest,
         )
         # Daraja echoes tokens in error messages (Daraja reference 4.5).
-        return status, _without(answer, token.access_token, request.password)
+        return status, _without(answer, token.access_token, request.secret)
 
     async def _token(self) -> Token:
         return await shared_token(self._tokens, self._key, self._fetch_token)
@@ -264,7 +257,7 @@ def _limits(seconds: float) -> aiohttp.ClientTimeout:
 
 
 def _without(answer: bytes, *secrets: str) -> bytes:
-    for secret in secrets:
+    for secret in filter(None, secrets):
         answer = answer.replace(secret.encode(), "…".encode())
     return answer
 
@@ -277,7 +270,9 @@ def _refused_token(error: DarajaError) -> DarajaRefused:
     return DarajaRefused(message, daraja_code=error.daraja_code, text=error.text)
 
 
-async def _exchange(request: Awaitable[aiohttp.ClientResponse]) -> tuple[int, bytes]:
+async def _exchange(
+    request: Awaitable[aiohttp.ClientResponse], longest: int = LONGEST_ANSWER
+) -> tuple[int, bytes]:
     """Send a request and read the answer; the network's errors become ours.
 
     Without a connection nothing was sent (DarajaBusy); once there was one, silence means that
@@ -286,7 +281,7 @@ async def _exchange(request: Awaitable[aiohttp.ClientResponse]) -> tuple[int, by
     problem: DarajaError
     try:
         async with await request as response:
-            return response.status, await _read(response)
+            return response.status, await _read(response, longest)
     except (
         aiohttp.ClientConnectorError,
         aiohttp.ConnectionTimeoutError,
@@ -301,12 +296,12 @@ async def _exchange(request: Awaitable[aiohttp.ClientResponse]) -> tuple[int, by
     raise problem
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, longest: int) -> bytes:
     """The answer's beginning: what is longer than any answer of Daraja is not one."""
     parts, size = [], 0
     async for part in response.content.iter_chunked(8_192):
         parts.append(part)
         size += len(part)
-        if size > LONGEST_ANSWER:
+        if size > longest:
             break
     return b"".join(parts)

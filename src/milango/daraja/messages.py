@@ -23,14 +23,19 @@ TILL: Final = "till"
 TRANSACTION_TYPES: Final = {PAYBILL: "CustomerPayBillOnline", TILL: "CustomerBuyGoodsOnline"}
 
 
-class _Private(msgspec.Struct, frozen=True, kw_only=True):
+class Private(msgspec.Struct, frozen=True, kw_only=True):
     """Holds secrets or personal data: its repr, which logs and tracebacks show, is its name."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
+    @property
+    def secret(self) -> str:
+        """What an answer must not echo into our logs; '' for a request without a secret."""
+        return ""
 
-class Push(_Private, frozen=True, kw_only=True, rename="pascal"):
+
+class Push(Private, frozen=True, kw_only=True, rename="pascal"):
     """An STK push as Daraja wants it (Daraja reference 3.1, 3.2)."""
 
     business_short_code: str
@@ -45,8 +50,13 @@ class Push(_Private, frozen=True, kw_only=True, rename="pascal"):
     account_reference: str
     transaction_desc: str
 
+    @property
+    def secret(self) -> str:
+        """The password, which the passkey is in."""
+        return self.password
 
-class Query(_Private, frozen=True, kw_only=True, rename="pascal"):
+
+class Query(Private, frozen=True, kw_only=True, rename="pascal"):
     """An STK query (Daraja reference 4)."""
 
     business_short_code: str
@@ -54,8 +64,13 @@ class Query(_Private, frozen=True, kw_only=True, rename="pascal"):
     timestamp: str
     checkout_request_id: str = msgspec.field(name="CheckoutRequestID")
 
+    @property
+    def secret(self) -> str:
+        """The password, which the passkey is in."""
+        return self.password
 
-class PushAccepted(_Private, frozen=True, kw_only=True):
+
+class PushAccepted(Private, frozen=True, kw_only=True):
     """Daraja queued the prompt. This says nothing about the payment."""
 
     checkout_request_id: str
