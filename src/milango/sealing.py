@@ -30,7 +30,9 @@ MARK: Final = "mse1:"
 
 _NONCE: Final = 12
 
-Purpose = Literal["seal", "callback", "read-token", "token-cache", "audit", "phone-scope"]
+Purpose = Literal[
+    "seal", "callback", "c2b", "result", "read-token", "token-cache", "audit", "phone-scope"
+]
 
 
 @sensitive_variables()

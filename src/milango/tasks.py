@@ -12,9 +12,10 @@ import time
 from typing import Final
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from django.utils import timezone
 
 from milango.core.errors import Declined
-from milango.flows import installations, reconcile, sweep
+from milango.flows import book, installations, pulls, reconcile, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,10 @@ def run(stop: threading.Event) -> None:
             close_old_connections()
             installations.require_adopted()
             reconcile.ask_due()
+            pulls.pull_due(timezone.now())
             if time.monotonic() - swept > SWEEP_EVERY:
                 sweep.sweep()
+                book.retry_unmatched(timezone.now())
                 swept = time.monotonic()
             said = ""
         except (DatabaseError, InterfaceError, Declined) as error:

@@ -19,7 +19,10 @@ PUSH = "/api/v1/stk-push"
 ORIGIN = "https://duka.example"
 
 
-HOT: Final = "test_bad_input test_browsers test_callback test_peers test_push test_status".split()
+HOT: Final = (
+    "test_bad_input test_browsers test_c2b test_callback test_peers test_push "
+    "test_results test_status"
+).split()
 """Files whose tests are run at both doors."""
 
 _door: list[type[Client]] = [Client]

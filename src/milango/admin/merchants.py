@@ -67,6 +67,10 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic 
             "consumer_key",
             "consumer_secret",
             "passkey",
+            "initiator_name",
+            "initiator_password",
+            "initiator_certificate",
+            "pull",
             "confirm_above",
             "active",
         )

@@ -11,12 +11,13 @@ from milango.core.answers import Answer, document_answer
 from milango.core.errors import Declined
 from milango.core.filters import read_page
 from milango.core.intake import check_content_type
-from milango.flows import callers, read, receive
+from milango.flows import callers, read
 from milango.flows.charge import charge
 from milango.flows.present import payment_document
 
 from . import operations
 from .answers import origin_in, response_of
+from .callbacks import mpesa_callback as mpesa_callback
 from .door import Door, plain_door
 from .requests import peer_in, read_body
 
@@ -92,20 +93,6 @@ class PaymentEventsView(Door):
         return response_of(document_answer(read.events_of(_reader(request._request), payment_id)))
 
 
-@plain_door("POST")
-def mpesa_callback(request: HttpRequest, token: str) -> Answer:
-    """POST /callbacks/stk/<token>: Daraja tells how a prompt ended.
-
-    200 only once the bytes are committed, whatever they say; 503 while the database is away.
-    """
-    body = read_body(request, receive.BODY_LIMIT)
-    kept = {name: request.headers[name] for name in receive.KEPT_HEADERS if name in request.headers}
-    settled = receive.receive_stk(token, body, kept, peer_in(request))
-    if settled is None:
-        raise Declined("not_found", "There is nothing at this address.")
-    return document_answer(receive.TAKEN)
-
-
 @plain_door("GET", "HEAD")
 def healthz(request: HttpRequest) -> Answer:
     """GET /healthz: this process answers. It asks nobody else."""
@@ -114,5 +101,5 @@ def healthz(request: HttpRequest) -> Answer:
 
 @plain_door()
 def nowhere(request: HttpRequest, path: str = "") -> Answer:
-    """Any other address below /api/v1/ and /callbacks/stk/."""
+    """Any other address below /api/v1/ and /callbacks/."""
     raise Declined("not_found", "There is nothing at this address.")

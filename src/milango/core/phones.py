@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from functools import lru_cache
+from hashlib import sha256
 from typing import Final
 
 import phonenumbers
@@ -14,6 +16,9 @@ LONGEST: Final = 20
 WRITTEN: Final = re.compile(r"\+?[0-9(][0-9 ().-]*")
 MSISDN: Final = re.compile(r"254[17][0-9]{8}")
 """What M-Pesa prompts: 2547… and 2541… (Daraja reference 1.3)."""
+
+HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+MASKED: Final = re.compile(r"([0-9]{0,12})(\**)([0-9]{0,12})")
 
 HINT: Final = "Write it like 0712345678, 0110123456 or 254712345678."
 
@@ -41,6 +46,22 @@ def _kenyan_mobile(text: str) -> str:
     if not mobile or not MSISDN.fullmatch(msisdn):
         raise InvalidPhone(f"This is not a Kenyan mobile number. {HINT}")
     return msisdn
+
+
+def may_be(phone: str, written: str) -> bool:
+    """Whether a number as M-Pesa writes it, whole, masked or hashed, may stand for this one.
+
+    A number of which nothing is written may be anybody's (Daraja reference 6.4).
+    """
+    text = re.sub(r"[ •.xX]", "*", written.strip())
+    if HASH.fullmatch(text):
+        return hmac.compare_digest(sha256(phone.encode()).hexdigest(), text.lower())
+    shown = MASKED.fullmatch(text)
+    if shown is None:
+        return True
+    return (
+        phone == text if not shown[2] else phone.startswith(shown[1]) and phone.endswith(shown[3])
+    )
 
 
 def mask(phone: str) -> str:

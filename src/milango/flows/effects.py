@@ -173,6 +173,9 @@ def _told(case: Case, step: Step) -> Iterable[tuple[str, dict[str, object]]]:
         yield "payment.confirming", {}
     if was.status is not now.status:
         yield EVENT_OF_STATUS[now.status], _details(case, step)
+    elif now.status is Status.SUCCESS and step.after.receipt and not step.before.receipt:
+        # A query proved it, and now its receipt is known as well.
+        yield "payment.receipt_found", {"receipt_number": step.after.receipt}
 
 
 def _details(case: Case, step: Step) -> dict[str, object]:

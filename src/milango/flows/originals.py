@@ -45,13 +45,14 @@ class Kept(msgspec.Struct):
     verdict: str
     payment_id: UUID | None
     merchant_id: UUID | None
+    kind: str = "stk"
     repeats: int = 0
 
     def row(self) -> RowOf:
         original = self.original
         return (
             uuid7_hex(),
-            "stk",
+            self.kind,
             self.payment_id,
             self.merchant_id,
             original.body,
@@ -81,3 +82,8 @@ def _keep(bodies: dict[K, Kept], key: K, original: Original, outcome: Settled) -
 def poisoned_row(original: Original, payment_id: UUID | None, merchant_id: UUID | None) -> RowOf:
     """A body that could not be settled, kept for a person."""
     return Kept(original, "poisoned", payment_id, merchant_id).row()
+
+
+def row_of(original: Original, kind: str, verdict: str, merchant_id: UUID | None) -> RowOf:
+    """A body that names no payment of ours by its address: C2B, and results."""
+    return Kept(original, verdict, None, merchant_id, kind).row()

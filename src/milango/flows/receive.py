@@ -34,6 +34,9 @@ BODY_LIMIT: Final = 65_536
 TAKEN: Final = {"ResultCode": 0, "ResultDesc": "Accepted"}
 """What Daraja wants to hear: the callback arrived. It says nothing about what was in it."""
 
+CONFIRMED: Final = {"ResultCode": 0, "ResultDesc": "Success"}
+"""The same, for C2B confirmations (Daraja reference 6.5)."""
+
 KEPT_HEADERS: Final = ("content-type", "businessshortcode", "user-agent", "x-request-id")
 
 ORPHANS_A_DAY: Final = (1_000, 86_400)
@@ -51,7 +54,15 @@ def read_stk(
     payment_id = signing.open_callback_token(token, sealing.key_finder("callback"))
     if payment_id is None:
         return None
-    original = Original(
+    original = original_of(token, body, headers, peer, now)
+    return evidence_of(payment_id, original, listed=is_listed_peer(peer))
+
+
+def original_of(
+    token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime
+) -> Original:
+    """What arrived, as it is kept; of the token only its hash."""
+    return Original(
         body=body,
         headers=headers,
         peer=peer,
@@ -59,7 +70,6 @@ def read_stk(
         sha256=hashlib.sha256(body).hexdigest(),
         token_hash=signing.token_hash(token),
     )
-    return evidence_of(payment_id, original, listed=_is_listed(peer, conf()))
 
 
 def evidence_of(payment_id: UUID, original: Original, *, listed: bool) -> Evidence:
@@ -71,6 +81,11 @@ def evidence_of(payment_id: UUID, original: Original, *, listed: bool) -> Eviden
         observed_at=original.received_at,
         original=original,
     )
+
+
+def is_listed_peer(peer: str) -> bool:
+    """Whether callbacks of Daraja come from this address (A13)."""
+    return _is_listed(peer, conf())
 
 
 @lru_cache(maxsize=4096)

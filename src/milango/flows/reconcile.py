@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -32,7 +33,7 @@ from milango.daraja.sessions import bridge
 from milango.models import MpesaCredential, OpenPrompt, Payment
 from milango.models.ids import uuid7_of
 
-from . import batches, pacing
+from . import batches, pacing, pulls, questions
 from .clients import client_for
 from .receive import EVIDENCE
 
@@ -49,6 +50,9 @@ TURN: Final = 3.0
 
 PATIENCE: Final = 10.0
 """Seconds for one answer of STK query."""
+
+QUERIES_BEFORE_STATUS: Final = 4
+"""STK query is asked so often about a claim before Transaction Status is."""
 
 MOST_NOTICED: Final = 1_000
 
@@ -71,6 +75,8 @@ def ask_due() -> int:
     _settle(answers)
     for turn in turns:
         _put_back(turn.left, now)
+    for credential, payments in taken:
+        _ask_elsewhere(credential, payments, now)
     return sum(len(payments) for _, payments in taken)
 
 
@@ -158,6 +164,17 @@ def _put_back(payments: Iterable[Payment], now: datetime) -> None:
         )
 
 
+def _ask_elsewhere(credential: MpesaCredential, payments: Sequence[Payment], now: datetime) -> None:
+    """What STK query cannot tell: a claimed receipt's truth, and whose answer was lost."""
+    for payment in payments:
+        claims = policy.decode_standing(payment.standing).claims
+        receipts = sorted({claim.receipt for claim in claims} - {""})
+        if payment.checks > QUERIES_BEFORE_STATUS and receipts:
+            questions.ask_by_receipt(credential, receipts[0], why="claim", payment=payment)
+    if any(p.checks > 1 and not p.checkout_request_id for p in payments):
+        pulls.soon([credential], now)
+
+
 def clamp(now: datetime) -> int:
     """Bring due times back that only a wrong clock can have set (B20)."""
     far = Payment.objects.filter(next_check_at__gt=now + LONGEST_GAP)
@@ -215,9 +232,10 @@ async def _has_place(client: DynamicMpesaClient, ends: float) -> bool:
 
 async def _ask(client: DynamicMpesaClient, payment: Payment) -> Evidence | None:
     """What STK query says of one payment. None: there was no answer."""
+    name = payment.checkout_request_id or ""
     try:
         async with asyncio.timeout(PATIENCE):
-            answer = await client.apayment_status(checkout_request_id=payment.checkout_request_id)
+            answer = await client.apayment_status(checkout_request_id=name)
     except TimeoutError:
         logger.warning("payment %s: no answer in %s s", payment.public_id, PATIENCE)
         return None
@@ -253,6 +271,12 @@ def _unresolved(payment: Payment) -> Evidence:
 
 
 def _settle(answers: Sequence[Evidence]) -> None:
+    without: set[UUID] = set()
     for outcome in batches.run(EVIDENCE, answers):
         if isinstance(outcome, Exception):
             raise outcome
+        row = outcome.payment
+        if row and outcome.status is Status.SUCCESS and not row.receipt_number:
+            without.add(row.credential_id)
+    # STK query names no receipt; only Pull or a confirmation does.
+    pulls.soon(MpesaCredential.objects.filter(pk__in=without, pull=True), timezone.now())

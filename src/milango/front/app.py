@@ -67,6 +67,10 @@ PAGES: Final = "/api/v1/"
 
 ROUTES: Final = (
     Route("POST", "/callbacks/stk/", "", callbacks.stk_callback),
+    Route("POST", "/callbacks/c2b/", "/confirm", callbacks.c2b_confirmation),
+    Route("POST", "/callbacks/c2b/", "/validate", callbacks.c2b_validation),
+    Route("POST", "/callbacks/result/", "/timeout", callbacks.status_timeout),
+    Route("POST", "/callbacks/result/", "", callbacks.status_result),
     Route("POST", "/api/v1/stk-push", "", push.stk_push),
     Route("GET", "/api/v1/payments/status/", "", status.payment_status),
     Route("GET", "/api/v1/payments/", "/events", streams.payment_events, streams=True),

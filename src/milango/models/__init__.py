@@ -1,6 +1,7 @@
 """The nouns: what Milango keeps."""
 
 from .access import AccessGrant
+from .asking import CredentialState, StatusQuestion
 from .evidence import Doubt, InboundCallback, Receipt
 from .installation import AuditEntry, Counter, Installation, OAuthToken
 from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
@@ -12,6 +13,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "Counter",
+    "CredentialState",
     "Customer",
     "Doubt",
     "IdempotencyKey",
@@ -27,6 +29,7 @@ __all__ = [
     "PaymentEvent",
     "Receipt",
     "SettledOrder",
+    "StatusQuestion",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

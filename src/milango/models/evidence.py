@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from .ids import Identified
-from .merchants import Merchant
+from .merchants import Merchant, MpesaCredential
 from .payments import UNCONSTRAINED, Payment
 
 
@@ -69,12 +69,34 @@ class Receipt(models.Model):
     )
     source = models.CharField(max_length=20)
     amount = models.DecimalField(max_digits=14, decimal_places=2, null=True)
+    # Of money whose payment is not known yet
+    credential = models.ForeignKey(
+        MpesaCredential,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        **UNCONSTRAINED,
+    )
+    phone = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="As written: whole, masked or hashed."
+    )
+    reference = models.CharField(max_length=64, blank=True, db_default="")
+    paid_at = models.DateTimeField(null=True, blank=True, help_text="UTC")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["code", "short_code", "environment"], name="one_payment_per_receipt"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["credential", "created_at"],
+                condition=Q(payment__isnull=True),
+                name="receipts_unmatched",
             )
         ]
 

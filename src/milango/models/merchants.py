@@ -113,6 +113,16 @@ class MpesaCredential(Identified):
     consumer_key = EncryptedField()
     consumer_secret = EncryptedField()
     passkey = EncryptedField()
+    initiator_name = models.CharField(
+        max_length=64, blank=True, help_text="API operator for Transaction Status; empty: none."
+    )
+    initiator_password = EncryptedField(null=True, blank=True)
+    initiator_certificate = models.TextField(
+        blank=True, help_text="Daraja's certificate (PEM) that the password is encrypted with."
+    )
+    pull = models.BooleanField(
+        default=False, help_text="Pull Transactions is on for this short code: ask hourly."
+    )
     active = models.BooleanField(default=True)
     confirm_above = models.DecimalField(
         max_digits=14,
@@ -164,6 +174,16 @@ class MpesaCredential(Identified):
     def party_b(self) -> str:
         """The number that receives the money."""
         return self.short_code
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """Every number by which M-Pesa may name it (Daraja reference 6.4)."""
+        return frozenset({self.short_code, self.business_short_code} - {""})
+
+    @property
+    def can_ask_by_receipt(self) -> bool:
+        """Transaction Status can be asked."""
+        return bool(self.initiator_name and self.initiator_certificate and self.active)
 
     def limit_of_claims(self, default: Decimal) -> Decimal:
         """Up to this many KES a listed peer's callback proves (A1)."""

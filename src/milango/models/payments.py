@@ -56,13 +56,17 @@ class Payment(Identified):
     # What was asked
     amount = models.DecimalField(max_digits=14, decimal_places=2, help_text="KES asked")
     phone = models.CharField(max_length=12)
-    account_reference = models.CharField(max_length=12)
+    account_reference = models.CharField(
+        max_length=20, help_text="Asked: 12 characters. A payer may type 20."
+    )
     description = models.CharField(max_length=13, blank=True)
     service_type = models.CharField(max_length=32, default="payment")
     order_id = models.CharField(max_length=64, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     idempotency_key = models.CharField(max_length=255, blank=True)
-    requested_by = models.CharField(max_length=12, default="server")
+    requested_by = models.CharField(
+        max_length=12, default="server", help_text="server, browser, or payer: paid unasked."
+    )
 
     # What is known
     status = models.CharField(max_length=8, choices=Choices.choices, default=Status.PENDING.value)

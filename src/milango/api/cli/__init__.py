@@ -17,6 +17,9 @@ COMMANDS: Final = {
     "credentials": Command(
         "milango.api.cli.credentials:credentials", "Add and list tills and paybills."
     ),
+    "shortcodes": Command(
+        "milango.api.cli.shortcodes:shortcodes", "Set up C2B, Pull and Transaction Status."
+    ),
     "keys": Command("milango.api.cli.keys:keys", "Create, revoke and list API keys."),
     "worker": Command("milango.api.cli.worker:worker", "Do the background work, until stopped."),
     "check": Command("milango.api.cli.check:check", "Say what needs a person's attention."),

@@ -99,12 +99,13 @@ def _ask_kind() -> str:
 def _secret(column: str, file: Path | None) -> str:
     question, name = SECRETS[column]
     if file is not None:
-        return _from_file(file, _file_option(column))
+        return from_file(file, _file_option(column))
     answer: str = os.environ.get(name) or click.prompt(question, hide_input=True)
     return answer.strip()
 
 
-def _from_file(file: Path, option: str) -> str:
+def from_file(file: Path, option: str) -> str:
+    """The text of a file that the option names. Raises click.BadParameter."""
     try:
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 if TYPE_CHECKING:
-    from milango.models import Merchant
+    from milango.models import Merchant, MpesaCredential
 
 
 def merchant_named(text: str) -> Merchant:
@@ -28,3 +32,24 @@ def merchant_named(text: str) -> Merchant:
 merchant_option = click.option(
     "--merchant", "merchant", required=True, metavar="NAME", help="The merchant's name or mer_ id."
 )
+
+
+def credential_named(merchant: str, shortcode: str, environment: str) -> MpesaCredential:
+    """The merchant's short code. Raises click.BadParameter when there is none, or several."""
+    rows = merchant_named(merchant).credentials.filter(short_code=shortcode.strip())
+    found = list(rows.filter(environment=environment) if environment else rows)
+    if len(found) == 1:
+        return found[0]
+    problem = "several environments have it; say --environment" if found else "there is none"
+    raise click.BadParameter(f"{shortcode!r}: {problem}.", param_hint="--shortcode")
+
+
+def shortcode_options(command: Callable[P, R]) -> Callable[P, R]:
+    """`--merchant`, `--shortcode` and `--environment`."""
+    for option in (
+        click.option("--environment", default="", help="Where one short code has several."),
+        click.option("--shortcode", required=True, metavar="NUMBER", help="The paybill or till."),
+        merchant_option,
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,118 @@
+"""`milango shortcodes`: what Milango may ask Daraja about a short code beside its prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .credentials import from_file
+from .find import credential_named, shortcode_options
+from .lazy import actor, with_django
+
+
+@click.group()
+def shortcodes() -> None:
+    """Set up C2B, Pull and Transaction Status of a short code, and ask about a receipt."""
+
+
+@shortcodes.command()
+@shortcode_options
+@click.option("--name", required=True, help="The API operator's user name.")
+@click.option("--password-file", type=click.Path(path_type=Path), help="Otherwise it is asked for.")
+@click.option(
+    "--certificate-file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Daraja's certificate for this environment (PEM), from the developer portal.",
+)
+@with_django
+def initiator(
+    merchant: str,
+    shortcode: str,
+    environment: str,
+    name: str,
+    password_file: Path | None,
+    certificate_file: Path,
+) -> None:
+    """Store the API operator that Transaction Status is asked with.
+
+    It needs the role "Transaction Status query ORG API". After one refusal by Daraja it is not
+    used again until it is stored anew: more tries would lock it.
+    """
+    from milango.daraja.security import security_credential
+    from milango.flows.credentials import change_credential
+
+    credential = credential_named(merchant, shortcode, environment)
+    password = (
+        from_file(password_file, "--password-file")
+        if password_file
+        else click.prompt("The operator's password", hide_input=True).strip()
+    )
+    certificate = from_file(certificate_file, "--certificate-file")
+    security_credential(password, certificate)  # raises for a certificate that cannot be used
+    change_credential(
+        credential,
+        actor=actor(),
+        initiator_name=name,
+        initiator_password=password,
+        initiator_certificate=certificate,
+    )
+    click.echo(f"Stored. Transaction Status is asked for {credential}.")
+
+
+@shortcodes.command("register-urls")
+@shortcode_options
+@click.option(
+    "--response-type",
+    type=click.Choice(["Completed", "Cancelled"]),
+    default="Completed",
+    help="What M-Pesa does when the validation address does not answer.",
+)
+@click.option("--version", type=click.Choice(["v1", "v2"]), default="v2")
+@with_django
+def register_urls(
+    merchant: str, shortcode: str, environment: str, response_type: str, version: str
+) -> None:
+    """Tell Daraja where payments to the short code are confirmed.
+
+    Production takes this once. To change it, delete the addresses in Safaricom's portal first.
+    """
+    from milango.flows.confirmations import register
+
+    credential = credential_named(merchant, shortcode, environment)
+    register(credential, response_type=response_type, version=version, actor=actor())
+    click.echo(f"Registered. Every payment to {credential} is confirmed to Milango from now on.")
+
+
+@shortcodes.command()
+@shortcode_options
+@click.option("--number", help="The phone number on its papers: registers Pull with Daraja.")
+@click.option("--off", is_flag=True, help="Ask no longer.")
+@with_django
+def pull(merchant: str, shortcode: str, environment: str, number: str | None, off: bool) -> None:
+    """Ask hourly for what reached the short code, in case a callback was lost."""
+    from milango.flows.pulls import switch
+
+    credential = credential_named(merchant, shortcode, environment)
+    switch(credential, on=not off, number=number, actor=actor())
+    click.echo(f"Pull is {'off' if off else 'on'} for {credential}.")
+
+
+@shortcodes.command()
+@shortcode_options
+@click.argument("receipt")
+@with_django
+def ask(merchant: str, shortcode: str, environment: str, receipt: str) -> None:
+    """Ask Transaction Status about a receipt. The answer comes to Milango's own address."""
+    from milango.flows.questions import ask_by_receipt
+
+    credential = credential_named(merchant, shortcode, environment)
+    question = ask_by_receipt(credential, receipt.strip().upper(), why="operator")
+    if question is None:
+        message = (
+            "It was not asked: there is no initiator, Daraja refused it, or the same question is "
+            "still open. milango shortcodes initiator --help"
+        )
+        raise click.ClickException(message)
+    click.echo(f"Asked. What Daraja answers about {question.receipt} is settled when it comes.")

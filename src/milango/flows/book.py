@@ -1,0 +1,266 @@
+"""Book money that reached a short code: join it to the payment it belongs to, or make one of it.
+
+A C2B confirmation and a row of Pull name a receipt, an amount and an instant, and not the prompt
+that asked for them. So a receipt that somebody owns is evidence about its owner; otherwise the one
+payment that it can belong to is looked for. What can belong to none is a payment of its own; what
+may belong to several waits, unmatched, for a source that names one of them (threats A2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from milango.core import phones
+from milango.core.payments import Evidence, Outcome, Source, Status
+from milango.models import MpesaCredential, Payment, Receipt
+from milango.models.ids import uuid7, uuid7_of
+
+from . import notify
+from .settle import settle_many
+
+EARLY: Final = timedelta(minutes=2)
+"""By so much Daraja's clock may be behind ours."""
+
+LATE: Final = timedelta(minutes=5)
+"""So long after the prompt's life a payment may still be recorded as its answer."""
+
+
+RETRY_AFTER: Final = timedelta(minutes=1)
+MOST_RETRIED: Final = 200
+
+OPEN: Final = frozenset({Status.PENDING, Status.SUCCESS})
+"""Among payments without a receipt: it may still come."""
+
+FAILED: Final = frozenset({Status.FAILED})
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that reached a short code, as one source tells it. Amount KES, time UTC."""
+
+    receipt: str
+    amount: Decimal
+    paid_at: datetime
+    phone: str = ""
+    """As written: whole, masked, hashed, or nothing."""
+    reference: str = ""
+    """The account number, as the payer typed it or the prompt gave it."""
+    is_timed: bool = True
+    """Its instant is certain; otherwise it serves for the search, and proves nothing."""
+
+
+class Booking(StrEnum):
+    """What became of a line."""
+
+    JOINED = "joined"
+    """Its receipt had a payment, or exactly one payment can have been meant."""
+    OWN = "own"
+    """Nobody was prompted for it: it is a payment of its own."""
+    UNMATCHED = "unmatched"
+    """Several payments may have been meant. It waits for a better source."""
+
+
+def book(
+    credential: MpesaCredential, lines: Sequence[Line], source: Source, *, listed: bool
+) -> list[Booking]:
+    """Book the lines in the caller's transaction; what became of each, in order.
+
+    Who may be believed is the caller's to say: `listed` for a confirmation from Safaricom's own
+    address; answers to our own questions are believed. One short code is booked by one at a time.
+    """
+    MpesaCredential.objects.select_for_update(no_key=True).get(pk=credential.pk)
+    known = _known(credential, lines)
+    bookings, evidence = [], []
+    taken: set[UUID] = set()
+    for line in lines:
+        payment = known.get(line.receipt) or _meant(credential, line, taken)
+        booking = Booking.JOINED
+        if payment is None:
+            booking = Booking.OWN
+            payment = _new_payment(credential, line)
+        if isinstance(payment, Payment):
+            taken.add(payment.pk)
+            known[line.receipt] = payment
+            if not _is_told(payment, line):
+                evidence.append(_evidence(payment, line, source, listed=listed))
+        else:
+            booking = Booking.UNMATCHED
+            _keep(credential, line, source)
+        bookings.append(booking)
+    settle_many(evidence)
+    return bookings
+
+
+def _is_told(payment: Payment, line: Line) -> bool:
+    """Settled with this very receipt: nothing that the line could add."""
+    return payment.status == Status.SUCCESS and payment.receipt_number == line.receipt
+
+
+class Several:
+    """More than one payment may have been meant."""
+
+
+def _known(credential: MpesaCredential, lines: Sequence[Line]) -> dict[str, Payment | Several]:
+    """The payments that own the receipts already."""
+    rows = Receipt.objects.filter(
+        environment=credential.environment,
+        short_code__in=credential.numbers,
+        code__in={line.receipt for line in lines},
+        payment__isnull=False,
+    )
+    owners = {row.code: row.payment_id for row in rows}
+    payments = Payment.objects.filter(credential=credential).in_bulk(list(owners.values()))
+    return {code: payments[owner] for code, owner in owners.items() if owner in payments}
+
+
+def retry_unmatched(now: datetime) -> int:
+    """Book again what waits: time may have settled the payments that stood in its way.
+
+    Returns how many waited no longer.
+    """
+    waiting = Receipt.objects.filter(
+        payment=None, credential=OuterRef("pk"), created_at__lt=now - RETRY_AFTER
+    )
+    booked = 0
+    for credential in MpesaCredential.objects.filter(Exists(waiting)):
+        with transaction.atomic(durable=True):
+            rows = Receipt.objects.filter(
+                payment=None, credential=credential, created_at__lt=now - RETRY_AFTER
+            )
+            for row in list(rows.order_by("-created_at")[:MOST_RETRIED]):
+                # One by one: what the first one takes decides about the second.
+                (booking,) = book(credential, [_line(row)], Source(row.source), listed=True)
+                booked += booking is not Booking.UNMATCHED
+    return booked
+
+
+def _line(row: Receipt) -> Line:
+    return Line(
+        receipt=row.code,
+        amount=row.amount or Decimal(0),
+        paid_at=row.paid_at or row.created_at,
+        phone=row.phone,
+        reference=row.reference,
+    )
+
+
+# --- who was meant --------------------------------------------------------------------------
+
+
+def _meant(credential: MpesaCredential, line: Line, taken: set[UUID]) -> Payment | Several | None:
+    """The payment that this money answers; None if it can answer none.
+
+    Open ones go before failed ones: a payer who cancelled and was prompted again has paid the
+    second prompt. Another account number than the prompt's makes it nobody's for sure only once
+    no prompt of that phone is open.
+    """
+    near = [p for p in _candidates(credential, line) if p.pk not in taken]
+    near = [payment for payment in near if phones.may_be(payment.phone, line.phone)]
+    fitting = [payment for payment in near if _refers(payment, line)]
+    for statuses in (OPEN, FAILED):
+        of_these = [payment for payment in fitting if payment.status in statuses]
+        if of_these:
+            return of_these[0] if len(of_these) == 1 else Several()
+    return Several() if any(payment.status in OPEN for payment in near) else None
+
+
+def _candidates(credential: MpesaCredential, line: Line) -> list[Payment]:
+    """Payments that were asked for at the right time and have no receipt, locked.
+
+    Ids are ordered by time, so that only the payments of some minutes are looked at.
+    """
+    since, until = line.paid_at - timedelta(hours=1), line.paid_at + EARLY
+    rows = Payment.objects.filter(
+        Q(created_at__lte=until, prompt_until__gte=line.paid_at - LATE),
+        merchant=credential.merchant_id,
+        pk__gte=uuid7_of(since),
+        pk__lt=uuid7_of(until + EARLY),
+        credential=credential,
+        amount=line.amount,
+        receipt_number="",
+    )
+    return list(rows.exclude(sending_at=None).order_by("pk").select_for_update(no_key=True))
+
+
+def _refers(payment: Payment, line: Line) -> bool:
+    if payment.credential.kind == MpesaCredential.Kind.TILL or not line.reference:
+        return True
+    return _plain(payment.account_reference) == _plain(line.reference)
+
+
+def _plain(reference: str) -> str:
+    return "".join(reference.split()).upper()
+
+
+# --- what nobody was prompted for -----------------------------------------------------------
+
+
+def _new_payment(credential: MpesaCredential, line: Line) -> Payment:
+    """A payment that its payer began, at the counter or in the M-Pesa menu."""
+    now = timezone.now()
+    at = min(now, line.paid_at)
+    payment = Payment(
+        id=uuid7(),
+        merchant_id=credential.merchant_id,
+        credential=credential,
+        credential_version=credential.version,
+        environment=credential.environment,
+        short_code=credential.short_code,
+        party_b=credential.party_b,
+        amount=line.amount,
+        phone=_short(line.phone),
+        account_reference=line.reference[:20],
+        requested_by="payer",
+        created_at=at,
+        prompt_until=at,
+    )
+    event = notify.next_event(payment, "payment.created", now)
+    payment.save(force_insert=True)
+    notify.write([event])
+    return payment
+
+
+def _short(phone: str) -> str:
+    """A number as a payment keeps it: whole or masked. A hash is nobody's number."""
+    text = "".join(phone.split())
+    return text if len(text) <= 12 else ""
+
+
+def _keep(credential: MpesaCredential, line: Line, source: Source) -> None:
+    Receipt.objects.get_or_create(
+        environment=credential.environment,
+        short_code=credential.party_b,
+        code=line.receipt,
+        defaults={
+            "credential": credential,
+            "source": source.value,
+            "amount": line.amount,
+            "phone": line.phone,
+            "reference": line.reference,
+            "paid_at": line.paid_at,
+        },
+    )
+
+
+def _evidence(payment: Payment, line: Line, source: Source, *, listed: bool) -> Evidence:
+    return Evidence(
+        payment_id=payment.pk,
+        source=source,
+        outcome=Outcome.PAID,
+        observed_at=timezone.now(),
+        amount=line.amount,
+        receipt=line.receipt,
+        phone=line.phone or None,
+        paid_at=line.paid_at if line.is_timed else None,
+        code="0",
+        listed=listed,
+    )

@@ -1,0 +1,291 @@
+"""Ask Transaction Status about a receipt, and take in what it answers later.
+
+The question is written down before it is asked; its result address holds a secret of this one
+question. An answer counts when it names the receipt that was asked about, the amount, and the
+merchant's own short code as the one who was paid (threats B5). An initiator that Daraja refused is
+not used again until the credential is changed: more tries would lock it (2001, then 8006).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from operator import attrgetter
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from milango import sealing
+from milango.conf import conf
+from milango.core import signing
+from milango.core.errors import MilangoError
+from milango.core.payments import Evidence, Original, Outcome, Source
+from milango.daraja.asking import NoInitiator
+from milango.daraja.results import StatusResult, read_result, read_timeout
+from milango.models import CredentialState, MpesaCredential, Payment, Receipt, StatusQuestion
+from milango.models.ids import uuid7
+
+from . import batches, originals
+from . import rows as tables
+from .batches import Verb
+from .book import Line, book
+from .clients import client_for
+from .receive import is_listed_peer, original_of
+from .settle import settle_many
+from .store import store
+
+logger = logging.getLogger(__name__)
+
+PURPOSE: Final[sealing.Purpose] = "result"
+
+AGAIN_AFTER: Final = timedelta(minutes=10)
+"""A question that was not answered for so long may be asked again."""
+
+
+# --- asking ---------------------------------------------------------------------------------
+
+
+def may_ask(credential: MpesaCredential) -> bool:
+    """Whether the credential has an initiator that Daraja has not refused."""
+    if not credential.can_ask_by_receipt:
+        return False
+    refused = CredentialState.objects.filter(
+        credential=credential, refused_version=credential.version
+    )
+    return not refused.exists()
+
+
+def ask_by_receipt(
+    credential: MpesaCredential, receipt: str, *, why: str, payment: Payment | None = None
+) -> StatusQuestion | None:
+    """Ask Transaction Status what became of a receipt. None: it cannot be asked, or just was.
+
+    `why` is `claim`, `statement` or `operator`. The answer comes to the result address.
+    """
+    now = timezone.now()
+    asked = StatusQuestion.objects.filter(
+        credential=credential, receipt=receipt, answered_at=None, asked_at__gt=now - AGAIN_AFTER
+    )
+    if not may_ask(credential) or asked.exists():
+        return None
+    question_id, kid = uuid7(), sealing.current_key_id()
+    token = signing.make_callback_token(
+        question_id, kid, sealing.derive(PURPOSE, kid), secrets.token_bytes(16)
+    )
+    with transaction.atomic(durable=True):
+        question = StatusQuestion.objects.create(
+            id=question_id,
+            credential=credential,
+            payment=payment,
+            receipt=receipt,
+            why=why,
+            token_hash=signing.token_hash(token),
+            asked_at=now,
+        )
+    _send(question, credential, token)
+    return question
+
+
+def _send(question: StatusQuestion, credential: MpesaCredential, token: str) -> None:
+    """What is not refused may have been taken: the result tells."""
+    mine = StatusQuestion.objects.filter(pk=question.pk)
+    try:
+        accepted = client_for(credential).payment_status(
+            question.receipt,
+            result_url=conf().address(f"/callbacks/result/{token}"),
+            timeout_url=conf().address(f"/callbacks/result/{token}/timeout"),
+        )
+    except NoInitiator as error:
+        mine.update(answered_at=timezone.now(), verdict="no_initiator")
+        _give_up(credential, str(error))
+    except MilangoError as error:
+        logger.warning("%s cannot be asked about a receipt: %s", credential.public_id, error.code)
+        mine.update(verdict=error.code)
+    else:
+        mine.update(conversation_id=accepted.conversation_id)
+
+
+def _give_up(credential: MpesaCredential, problem: str) -> None:
+    """Say so, and stop: an initiator that is tried again and again gets locked."""
+    CredentialState.objects.update_or_create(
+        credential=credential,
+        defaults={
+            "initiator_refused_at": timezone.now(),
+            "initiator_problem": problem[:255],
+            "refused_version": credential.version,
+        },
+    )
+    logger.error(
+        "%s: Daraja refused the initiator; it is not used again until the credential changes",
+        credential.public_id,
+    )
+
+
+# --- the answer -----------------------------------------------------------------------------
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A result as it arrived, read."""
+
+    question_id: UUID
+    said: StatusResult
+    original: Original
+    listed: bool
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What became of a result."""
+
+    verdict: str
+
+
+def read_answer(
+    token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime, *, timed_out: bool
+) -> Answer | None:
+    """A result, read, with its original. None: the token is not ours (404). In memory alone."""
+    question_id = signing.open_callback_token(token, sealing.key_finder(PURPOSE))
+    if question_id is None:
+        return None
+    said = read_timeout(body) if timed_out else read_result(body)
+    original = original_of(token, body, headers, peer, now)
+    return Answer(question_id, said, original, is_listed_peer(peer))
+
+
+def receive_answer(
+    token: str, body: bytes, headers: dict[str, str], peer: str, *, timed_out: bool
+) -> Heard | None:
+    """Store a result and settle what it says. None: 404. Raises Declined as `receive_stk`."""
+    answer = read_answer(token, body, headers, peer, timezone.now(), timed_out=timed_out)
+    if answer is None:
+        return None
+    (outcome,) = batches.run(ANSWERS, [answer])
+    if isinstance(outcome, Heard):
+        return outcome
+    raise outcome
+
+
+def _hear(answers: Sequence[Answer]) -> list[Heard]:
+    ids = sorted({answer.question_id for answer in answers})
+    rows = StatusQuestion.objects.filter(pk__in=ids).order_by("pk")
+    locked = rows.select_for_update(no_key=True, of=("self",))
+    questions = {row.pk: row for row in locked.select_related("credential", "payment")}
+    return [_hear_one(answer, questions.get(answer.question_id)) for answer in answers]
+
+
+def _hear_one(answer: Answer, question: StatusQuestion | None) -> Heard:
+    if question is None or question.token_hash != answer.original.token_hash:
+        return _kept(answer, "orphan", None)
+    if question.answered_at:
+        return _kept(answer, "duplicate", question)
+    verdict = _why_not(answer, question) or _settled(answer.said, question)
+    if verdict not in SILENT:
+        question.answered_at = answer.original.received_at
+    question.verdict = verdict
+    question.save(update_fields=["answered_at", "verdict"])
+    return _kept(answer, verdict, question)
+
+
+SILENT: Final = frozenset({"unlisted", "foreign", "unreadable"})
+"""Answers that answer nothing: the true one may still come."""
+
+
+def _kept(answer: Answer, verdict: str, question: StatusQuestion | None) -> Heard:
+    merchant_id = question.credential.merchant_id if question else None
+    row = originals.row_of(answer.original, PURPOSE, verdict, merchant_id)
+    store().insert(tables.ORPHANS, [row])
+    return Heard(verdict)
+
+
+def _why_not(answer: Answer, question: StatusQuestion) -> str:
+    """Why this answer says nothing about the money, in a word; an empty one: it does."""
+    said, credential = answer.said, question.credential
+    asked = question.conversation_id
+    if credential.livemode and not answer.listed:
+        return "unlisted"
+    if asked and said.conversation_id and said.conversation_id != asked:
+        return "foreign"
+    if said.problem and not said.is_timeout:
+        return "unreadable"
+    if said.initiator_trouble:
+        _give_up(credential, f"{said.code}: {said.text}")
+        return f"initiator:{said.code}"[:48]
+    if said.is_timeout:
+        return "timeout"
+    if said.outcome not in {Outcome.PAID, Outcome.REVERSED}:
+        return f"says:{said.transaction_status or said.code}"[:48]
+    if said.receipt != question.receipt:
+        return "other_receipt"
+    if said.credit_short_code not in credential.numbers:
+        return "other_short_code"
+    return "" if said.amount else "no_amount"
+
+
+def _settled(said: StatusResult, question: StatusQuestion) -> str:
+    payment_id = question.payment_id or _owner(question)
+    if payment_id is None and said.outcome is Outcome.PAID:
+        (booking,) = book(
+            question.credential, [_line(said)], Source.TRANSACTION_STATUS, listed=True
+        )
+        return booking.value
+    if payment_id is None:
+        return "reversed"
+    (settled,) = settle_many([_evidence(said, question, payment_id)])
+    return settled.verdict
+
+
+def _owner(question: StatusQuestion) -> UUID | None:
+    credential = question.credential
+    rows = Receipt.objects.filter(
+        environment=credential.environment,
+        short_code__in=credential.numbers,
+        code=question.receipt,
+        payment__isnull=False,
+    )
+    return rows.values_list("payment_id", flat=True).first()
+
+
+def _line(said: StatusResult) -> Line:
+    return Line(
+        receipt=said.receipt or "",
+        amount=said.amount or Decimal(0),
+        paid_at=said.paid_at or timezone.now(),
+        phone=said.phone or "",
+        is_timed=said.paid_at is not None,
+    )
+
+
+def _evidence(said: StatusResult, question: StatusQuestion, payment_id: UUID) -> Evidence:
+    payment = question.payment
+    other = bool(payment and said.phone and said.phone != payment.phone)
+    return Evidence(
+        payment_id=payment_id,
+        source=Source.TRANSACTION_STATUS,
+        outcome=said.outcome,
+        observed_at=timezone.now(),
+        amount=said.amount,
+        receipt=said.receipt,
+        phone=said.phone,
+        paid_at=said.paid_at,
+        code=said.code,
+        text=said.text,
+        # A prompt is answered by the phone that it is on: this receipt is somebody else's.
+        problem="other_payer" if other else "",
+    )
+
+
+def _keep_poisoned(answer: Answer, error: DatabaseError) -> Heard:
+    """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
+    with transaction.atomic(durable=True):
+        row = originals.row_of(answer.original, PURPOSE, "poisoned", None)
+        store().insert(tables.ORPHANS, [row])
+    return Heard("poisoned")
+
+
+ANSWERS: Final = Verb("answers", _hear, attrgetter("question_id"), _keep_poisoned)
+"""Settle results of Transaction Status; keep those that cannot be settled for a person."""
