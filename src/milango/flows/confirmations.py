@@ -203,7 +203,8 @@ def _keep(
         rows[arrival.original.sha256] = originals.row_of(
             arrival.original, PURPOSE, verdict, merchant_id
         )
-    store().insert(tables.ORPHANS, [row for _, row in sorted(rows.items())])
+    if rows:
+        store().insert(tables.ORPHANS, [row for _, row in sorted(rows.items())])
 
 
 def _has_room(arrival: Arrival) -> bool:
