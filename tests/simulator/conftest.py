@@ -15,6 +15,8 @@ import aiohttp
 import pytest
 import uvicorn
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from milango.simulator.app import create_app
 
@@ -54,6 +56,17 @@ class Listener:
         self.headers: list[dict[str, str]] = []
         self.peers: list[str | None] = []
         self.url = ""
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        """Everything that is no STK callback: the last part of its address, and what it says."""
+        self.reply: Any = {"ResultCode": "0", "ResultDesc": "Accepted"}
+        self.slowness = 0.0
+
+    def at(self, name: str) -> str:
+        return f"{self.url}/{name}"
+
+    def said(self, name: str) -> list[dict[str, Any]]:
+        """What came to this address."""
+        return [body for where, body in self.told if where == name]
 
     async def hear(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -61,8 +74,15 @@ class Listener:
         self.headers.append(dict(request.headers))
         self.peers.append(request.remote)
         with contextlib.suppress(ValueError):
-            self.heard.append(json.loads(body)["Body"]["stkCallback"])
-        return web.json_response({"ResultCode": 0, "ResultDesc": "Accepted"})
+            self._sort(request.path.rpartition("/")[2], json.loads(body))
+        await asyncio.sleep(self.slowness)
+        return web.json_response(self.reply)
+
+    def _sort(self, name: str, body: dict[str, Any]) -> None:
+        if "Body" in body:
+            self.heard.append(body["Body"]["stkCallback"])
+        else:
+            self.told.append((name, body))
 
 
 class Merchant:
@@ -126,6 +146,45 @@ class Merchant:
         }
         token = token or await self.token()
         return await self.post("/mpesa/stkpushquery/v1/query", body, token)
+
+    async def certificate(self) -> x509.Certificate:
+        async with self.http.get(f"{self.address}/control/certificate") as answer:
+            return x509.load_pem_x509_certificate(await answer.read())
+
+    async def sealed(self, password: str) -> str:
+        """A SecurityCredential."""
+        key = (await self.certificate()).public_key()
+        assert isinstance(key, rsa.RSAPublicKey)
+        return base64.b64encode(key.encrypt(password.encode(), padding.PKCS1v15())).decode()
+
+    async def ask_status(
+        self, receipt: str = "", *, operator: str = "a-password", **changes: Any
+    ) -> tuple[int, Any]:
+        """Ask for the status of a transaction."""
+        body = {
+            "Initiator": "asker",
+            "SecurityCredential": await self.sealed(operator),
+            "CommandID": "TransactionStatusQuery",
+            "TransactionID": receipt,
+            "PartyA": "600100",
+            "IdentifierType": "4",
+            "ResultURL": self.listener.at("result"),
+            "QueueTimeOutURL": self.listener.at("timeout"),
+            "Remarks": "check",
+            "Occasion": "",
+        } | changes
+        body = {name: value for name, value in body.items() if value is not None}
+        token = await self.token()
+        return await self.post("/mpesa/transactionstatus/v1/query", body, token)
+
+    async def status(self, receipt: str = "", **changes: Any) -> dict[str, Any]:
+        """Ask, wait, and give the only result that came."""
+        self.listener.told.clear()
+        status, body = await self.ask_status(receipt, **changes)
+        assert status == 200, body
+        await self.settle()
+        (result,) = self.listener.said("result")
+        return dict(result["Result"])
 
     async def post(self, path: str, body: Any, token: str) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {token}"}

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milango.simulator import control, handset, oauth, push, query
+from milango.simulator import control, handset, oauth, push, query, status
 from milango.simulator.errors import Refused
 from milango.simulator.settings import Settings, changed
 from milango.simulator.wire import Answer, Call, Endpoint
@@ -21,6 +21,7 @@ DARAJA = (
     ("GET", "/oauth/v1/generate", oauth.generate),
     ("POST", "/mpesa/stkpush/v1/processrequest", push.process_request),
     ("POST", "/mpesa/stkpushquery/v1/query", query.query),
+    ("POST", "/mpesa/transactionstatus/v1/query", status.query),
 )
 """The part of Daraja that this simulator speaks."""
 

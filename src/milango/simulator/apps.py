@@ -18,16 +18,26 @@ SANDBOX_SHORT_CODE = "174379"
 
 
 class ShortCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A pay bill, or a till: then `shortcode` is the store number that owns the passkey."""
+    """A pay bill, or a till: then `shortcode` is the store number that owns the passkey.
+
+    `initiator` is its API operator, who may ask for the status of transactions.
+    """
 
     shortcode: ShortCodeText
     kind: Literal["paybill", "till"] = "paybill"
     party_b: ShortCodeText | None = None
     passkey: Filled
     name: str = ""
+    initiator: Filled | None = None
+    initiator_password: Filled | None = None
 
     def __repr__(self) -> str:
         return f"ShortCode({self.shortcode}, {self.kind})"
+
+    @property
+    def numbers(self) -> tuple[str, str]:
+        """What signs, and what payers see."""
+        return self.shortcode, self.party_b or self.shortcode
 
     def receives(self, transaction_type: str, party_b: str) -> bool:
         """Do TransactionType and PartyB fit this short code?"""
@@ -93,6 +103,12 @@ class Apps:
         app = self._apps.get(consumer_key)
         codes = app.shortcodes if app else ()
         return next((code for code in codes if code.shortcode == short_code), None)
+
+    def owned(self, consumer_key: str, number: str) -> ShortCode | None:
+        """The short code of this app that has this number, be it store or till."""
+        app = self._apps.get(consumer_key)
+        codes = app.shortcodes if app else ()
+        return next((code for code in codes if number in code.numbers), None)
 
     def business_name(self, consumer_key: str, code: ShortCode | None, party_b: str) -> str:
         """What the payer reads in the prompt."""

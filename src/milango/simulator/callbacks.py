@@ -10,8 +10,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from milango.simulator.deliveries import Delivery
 from milango.simulator.ids import Ids, now, wire_time
-from milango.simulator.ledger import Attempt, Delivery
+from milango.simulator.ledger import Attempt
 from milango.simulator.results import RESULTS, Result
 from milango.simulator.settings import Settings
 
@@ -97,7 +98,7 @@ def body_of(attempt: Attempt, says: str, ids: Ids, shape: str) -> bytes:
 
 
 class Poster:
-    """Posts callbacks, each once, and notes in the ledger how it went."""
+    """Posts messages, each once, and notes in the books how it went."""
 
     def __init__(self, ids: Ids, chance: random.Random) -> None:
         self._ids = ids
@@ -111,34 +112,49 @@ class Poster:
         if shape == "mixed":
             shape = self._chance.choice(_SHAPES)
         body = body_of(attempt, says, self._ids, shape)
-        session = await self._open_session(settings.callback_source)
-        await asyncio.gather(
-            *(self._post_one(session, attempt, body, settings) for _ in range(copies))
+        push = attempt.push
+        await self.send(
+            push.callback_url, push.business_short_code, body, attempt.callbacks, copies, settings
         )
 
-    async def _post_one(
-        self, session: aiohttp.ClientSession, attempt: Attempt, body: bytes, settings: Settings
+    async def send(
+        self,
+        url: str,
+        short_code: str,
+        body: bytes,
+        noted: list[Delivery],
+        copies: int,
+        settings: Settings,
     ) -> None:
-        delivery = Delivery(at=now(), body=body)
-        attempt.callbacks.append(delivery)
+        """Post `copies` of one message at the same moment; each is noted before it leaves."""
+        deliveries = [Delivery(at=now(), body=body) for _ in range(copies)]
+        noted.extend(deliveries)
+        timeout = settings.callback_timeout_s
+        await asyncio.gather(
+            *(self.exchange(url, short_code, each, timeout, settings) for each in deliveries)
+        )
+
+    async def exchange(
+        self, url: str, short_code: str, delivery: Delivery, timeout_s: float, settings: Settings
+    ) -> bytes:
+        """Post one message, note on it how it went, and give what was answered."""
+        session = await self._open_session(settings.callback_source)
         headers = {
             "Content-Type": "application/json;charset=UTF-8",
-            "BusinessShortCode": attempt.push.business_short_code,
+            "BusinessShortCode": short_code,
             **settings.callback_headers,
         }
-        timeout = aiohttp.ClientTimeout(total=settings.callback_timeout_s)
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:
             async with session.post(
-                attempt.push.callback_url,
-                data=body,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
+                url, data=delivery.body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
-                await answer.read()
+                body = await answer.read()
                 delivery.status = answer.status
+                return body
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             delivery.error = type(error).__name__
+            return b""
 
     async def _open_session(self, source: str | None) -> aiohttp.ClientSession:
         if self._session is not None and source != self._source:

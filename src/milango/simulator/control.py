@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from milango.simulator import magic
+from milango.simulator import magic, portal
 from milango.simulator.apps import App, Filled
 from milango.simulator.handset import normalise, prompt_view
 from milango.simulator.ledger import Attempt
 from milango.simulator.settings import changed
+from milango.simulator.speech import View, Wrong, answer, read
 from milango.simulator.stage import result_of_pin
 from milango.simulator.stories import STORIES
 from milango.simulator.world import World
 
-T = TypeVar("T")
-
 _FILTERS = ("consumer_key", "business_short_code", "phone", "state", "story", "account_reference")
-
-
-class Wrong(Exception):
-    """The control request cannot be carried out; the caller gets `status` and the sentence."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class StorySetting(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,18 +48,6 @@ class ResetWish(msgspec.Struct, forbid_unknown_fields=True):
     keep_settings: bool = False
 
 
-def _answer(body: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json")
-
-
-async def _read(request: Request, kind: type[T]) -> T:
-    body = await request.body()
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.DecodeError as error:
-        raise Wrong(str(error)) from None
-
-
 def _known_story(name: str) -> str:
     if name not in STORIES:
         raise Wrong(f"no story is called {name!r}")
@@ -76,65 +55,65 @@ def _known_story(name: str) -> str:
 
 
 async def add_app(world: World, request: Request) -> Response:
-    app = await _read(request, App)
+    app = await read(request, App)
     world.apps.add(app)
-    return _answer(app.view(), 201)
+    return answer(app.view(), 201)
 
 
 async def list_apps(world: World, request: Request) -> Response:
-    return _answer([app.view() for app in world.apps.all()])
+    return answer([app.view() for app in world.apps.all()])
 
 
 async def show_settings(world: World, request: Request) -> Response:
-    return _answer(world.settings)
+    return answer(world.settings)
 
 
 async def change_settings(world: World, request: Request) -> Response:
-    changes = await _read(request, dict[str, Any])
+    changes = await read(request, dict[str, Any])
     try:
         world.settings = changed(world.settings, changes)
     except msgspec.ValidationError as error:
         raise Wrong(str(error)) from None
-    return _answer(world.settings)
+    return answer(world.settings)
 
 
 async def list_stories(world: World, request: Request) -> Response:
     table = {story.name: story.summary for story in STORIES.values()}
-    return _answer({"stories": table, **world.casting.view()})
+    return answer({"stories": table, **world.casting.view()})
 
 
 async def set_story(world: World, request: Request) -> Response:
-    wish = await _read(request, StorySetting)
+    wish = await read(request, StorySetting)
     phone = normalise(wish.phone)
     if not phone:
         raise Wrong("phone is not a Kenyan mobile number")
     world.casting.set_story(phone, STORIES[_known_story(wish.story)], wish.times)
-    return _answer(world.casting.view())
+    return answer(world.casting.view())
 
 
 async def set_random(world: World, request: Request) -> Response:
-    wish = await _read(request, RandomSetting)
+    wish = await read(request, RandomSetting)
     for name in wish.weights:
         _known_story(name)
     if wish.weights and not any(wish.weights.values()):
         raise Wrong("at least one weight must be above zero")
     world.casting.set_random(wish.seed, wish.weights)
-    return _answer(world.casting.view())
+    return answer(world.casting.view())
 
 
 async def clear_stories(world: World, request: Request) -> Response:
     world.casting.clear()
-    return _answer(world.casting.view())
+    return answer(world.casting.view())
 
 
 async def list_magic(world: World, request: Request) -> Response:
     names = ("kind", "value", "story", "summary")
-    return _answer([dict(zip(names, row, strict=True)) for row in magic.rows()])
+    return answer([dict(zip(names, row, strict=True)) for row in magic.rows()])
 
 
 async def list_ledger(world: World, request: Request) -> Response:
     wanted = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
-    return _answer(list(_matching(world, wanted)))
+    return answer(list(_matching(world, wanted)))
 
 
 def _matching(world: World, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -145,7 +124,7 @@ def _matching(world: World, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
 
 
 async def show_attempt(world: World, request: Request) -> Response:
-    return _answer(_attempt(world, request).view())
+    return answer(_attempt(world, request).view())
 
 
 def _attempt(world: World, request: Request) -> Attempt:
@@ -158,7 +137,7 @@ def _attempt(world: World, request: Request) -> Attempt:
 async def list_requests(world: World, request: Request) -> Response:
     key = request.query_params.get("consumer_key")
     calls = [call for call in world.requests if key is None or call["consumer_key"] == key]
-    return _answer(calls)
+    return answer(calls)
 
 
 async def list_prompts(world: World, request: Request) -> Response:
@@ -167,36 +146,34 @@ async def list_prompts(world: World, request: Request) -> Response:
     if asked and not phone:
         raise Wrong("phone is not a Kenyan mobile number")
     attempts = world.ledger.open_attempts(phone)
-    return _answer([prompt_view(attempt) for attempt in attempts if attempt.story.shown])
+    return answer([prompt_view(attempt) for attempt in attempts if attempt.story.shown])
 
 
 async def answer_prompt(world: World, request: Request) -> Response:
     attempt = _attempt(world, request)
-    wish = await _read(request, HandsetAnswer)
+    wish = await read(request, HandsetAnswer)
     if wish.cancel == (wish.pin is not None):
         raise Wrong("send either a pin of 4 digits or cancel: true")
     result = "cancelled" if wish.pin is None else result_of_pin(wish.pin)
     if not world.stage.answer(attempt, result):
         raise Wrong("this prompt does not wait for an answer", 409)
-    return _answer({"result": result})
+    return answer({"result": result})
 
 
 async def idle(world: World, request: Request) -> Response:
     """Waits until every story that needs no person has ended, its last callback included."""
-    wish = await _read(request, IdleWish)
+    wish = await read(request, IdleWish)
     quiet = await world.stage.quiet(wish.timeout_s)
     counts = world.ledger.counts()
     people = world.stage.waiting_for_people
-    return _answer({"idle": quiet, "waiting_for_people": people, **counts})
+    return answer({"idle": quiet, "waiting_for_people": people, **counts})
 
 
 async def reset(world: World, request: Request) -> Response:
-    wish = await _read(request, ResetWish)
+    wish = await read(request, ResetWish)
     await world.reset(keep_apps=wish.keep_apps, keep_settings=wish.keep_settings)
-    return _answer({"reset": True})
+    return answer({"reset": True})
 
-
-View = Callable[[World, Request], Awaitable[Response]]
 
 VIEWS: tuple[tuple[str, str, View], ...] = (
     ("GET", "/control/apps", list_apps),
@@ -213,6 +190,7 @@ VIEWS: tuple[tuple[str, str, View], ...] = (
     ("GET", "/control/requests", list_requests),
     ("GET", "/control/prompts", list_prompts),
     ("POST", "/control/prompts/{checkout_request_id}/answer", answer_prompt),
+    *portal.VIEWS,
     ("POST", "/control/idle", idle),
     ("POST", "/control/reset", reset),
 )
@@ -223,7 +201,7 @@ def _bound(world: World, view: View) -> Callable[[Request], Awaitable[Response]]
         try:
             return await view(world, request)
         except Wrong as wrong:
-            return _answer({"error": str(wrong)}, wrong.status)
+            return answer({"error": str(wrong)}, wrong.status)
 
     return endpoint
 

@@ -94,6 +94,15 @@ def is_description(value: str) -> bool:
     return len(value) <= 13
 
 
+def is_remark(value: str) -> bool:
+    """Optional, at most 100 characters."""
+    return len(value) <= 100
+
+
+def is_anything(value: str) -> bool:
+    return True
+
+
 def is_callback_url(value: str, *, plain_http: str) -> bool:
     """https with a lower-case host and no blanks; http only where the simulator allows it."""
     if not value or any(character.isspace() for character in value):

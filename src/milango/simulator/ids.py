@@ -55,12 +55,32 @@ class Ids:
             lambda: f"ws_CO_{second}{self._random.randrange(1, 1000)}{phone[-9:]}",
         )
 
+    def conversation_id(self, at: datetime) -> str:
+        """`AG_`, the day in EAT, 20 hexadecimal digits."""
+        day = at.astimezone(EAT).strftime("%Y%m%d")
+        return f"AG_{day}_{self._random.getrandbits(80):020x}"
+
+    def uuid(self) -> str:
+        bits = self._random.getrandbits
+        return (
+            f"{bits(32):08x}-{bits(16):04x}-4{bits(12):03x}-{8 + bits(2):x}{bits(12):03x}-"
+            f"{bits(48):012x}"
+        )
+
     def receipt(self, at: datetime) -> str:
         """Ten characters; the first three tell year, month and day in EAT."""
-        day = at.astimezone(EAT)
-        year = LETTERS[(LETTERS.index("S") + day.year - 2024) % 26]
-        prefix = year + LETTERS[day.month - 1] + _DAYS[day.day - 1]
-        return self._fresh(lambda: prefix + self._text(_ALPHANUMERIC, 7))
+        return self._fresh(lambda: _day_prefix(at) + self._text(_ALPHANUMERIC, 7))
+
+
+def _day_prefix(at: datetime) -> str:
+    day = at.astimezone(EAT)
+    year = LETTERS[(LETTERS.index("S") + day.year - 2024) % 26]
+    return year + LETTERS[day.month - 1] + _DAYS[day.day - 1]
+
+
+def no_receipt(at: datetime) -> str:
+    """What stands where a receipt would, when there is none (Daraja reference 1.3)."""
+    return _day_prefix(at) + "0000000"
 
 
 def wire_time(at: datetime) -> str:

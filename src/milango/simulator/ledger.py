@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-import msgspec
-
+from milango.simulator.book import Account, Book, Transaction
+from milango.simulator.deliveries import Delivery
 from milango.simulator.ids import Ids, now
 from milango.simulator.results import RESULTS, Result
 from milango.simulator.stories import Story
@@ -33,23 +33,16 @@ class Push:
     callback_url: str
     business_name: str
 
-
-@dataclass(slots=True, repr=False)
-class Delivery:
-    """One callback as it was posted; `status` is None when nobody answered, `error` says why."""
-
-    at: datetime
-    body: bytes
-    status: int | None = None
-    error: str = ""
-
-    def view(self) -> dict[str, Any]:
-        return {
-            "at": self.at.isoformat(),
-            "status": self.status,
-            "error": self.error,
-            "body": _json_or_text(self.body),
-        }
+    @property
+    def account(self) -> Account:
+        """Where the money goes if it moves."""
+        return Account(
+            consumer_key=self.consumer_key,
+            business_short_code=self.business_short_code,
+            party_b=self.party_b,
+            till=self.transaction_type == "CustomerBuyGoodsOnline",
+            name=self.business_name,
+        )
 
 
 @dataclass(slots=True, repr=False)
@@ -98,11 +91,16 @@ class Attempt:
 
 
 class Ledger:
-    """All attempts, oldest first. `open` and `end` are the only writers of state."""
+    """All attempts, oldest first. `open` and `end` are the only writers of state.
+
+    Where money moves, and also where nobody pushed, it is written into `book`.
+    """
 
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
+        self.book = Book()
         self._attempts: dict[str, Attempt] = {}
+        self._by_merchant_request: dict[str, Attempt] = {}
         self._by_phone: dict[str, list[Attempt]] = {}
         self._open: dict[str, Attempt] = {}
         self._open_by_phone: Counter[str] = Counter()
@@ -120,6 +118,7 @@ class Ledger:
             prompt_until=time.monotonic() + prompt_life,
         )
         self._attempts[attempt.checkout_request_id] = attempt
+        self._by_merchant_request[attempt.merchant_request_id] = attempt
         self._by_phone.setdefault(push.phone, []).append(attempt)
         self._open[attempt.checkout_request_id] = attempt
         self._open_by_phone[push.phone] += 1
@@ -137,9 +136,28 @@ class Ledger:
         if attempt.result.paid:
             attempt.receipt = self._ids.receipt(attempt.ended_at)
             self._paid_at[_sameness(attempt.push)] = time.monotonic()
+            self.book.record(self._transaction(attempt, attempt.ended_at))
+
+    def _transaction(self, attempt: Attempt, at: datetime) -> Transaction:
+        push = attempt.push
+        return Transaction(
+            receipt=attempt.receipt,
+            kind="push",
+            account=push.account,
+            phone=push.phone,
+            amount=push.amount,
+            account_reference=push.account_reference,
+            started_at=attempt.created_at,
+            completed_at=at,
+            originator_conversation_id=attempt.merchant_request_id,
+            conversation_id=self._ids.conversation_id(at),
+        )
 
     def get(self, checkout_request_id: str) -> Attempt | None:
         return self._attempts.get(checkout_request_id)
+
+    def of_merchant_request(self, merchant_request_id: str) -> Attempt | None:
+        return self._by_merchant_request.get(merchant_request_id)
 
     def __iter__(self) -> Iterator[Attempt]:
         return iter(self._attempts.values())
@@ -173,10 +191,3 @@ class Ledger:
 
 def _sameness(push: Push) -> tuple[str, str, int]:
     return push.phone, push.business_short_code, push.amount
-
-
-def _json_or_text(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return body.decode("utf-8", "replace")

@@ -63,3 +63,17 @@ RESULTS: dict[str, Result] = {
 
 STILL_PENDING = Result("4999", "The transaction is still under processing")
 """Spoken by queries only, while the prompt is open."""
+
+OPERATOR_RESULTS: dict[str, Result] = {
+    "done": Result("0", "The service request is processed successfully."),
+    "not_allowed": Result("21", "The initiator is not allowed to initiate this request."),
+    "bad_parameter": Result("25", "The format of parameter null is invalid."),
+    "wrong_initiator": Result("2001", "The initiator information is invalid."),
+    "not_found": Result(
+        "2033",
+        "The transaction receipt number cannot be found by the specified "
+        "OriginatorConversationID or ConversationID.",
+    ),
+    "locked": Result("8006", "The security credential is locked."),
+}
+"""What is told of a request that an API operator makes (Daraja reference 5, 7)."""

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+from milango.simulator.faults import Faults, Seconds, Share
+
 Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=600_000)]
 
 
@@ -33,6 +33,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     blank_query_share: Share = 0
     max_tps: Annotated[int, msgspec.Meta(ge=0)] = 0
     plain_http: Literal["loopback", "any"] = "loopback"
+    result_delay: tuple[Seconds, Seconds] = (1, 5)
+    result_shape: Literal["plain", "texts", "single", "mixed"] = "plain"
+    result_faults: Faults = Faults()
+    queue_timeout_share: Share = 0
+    status_answer_lost: Share = 0
+    status_by_merchant_request_id: bool = True
     seed: int | None = None
 
 
@@ -58,6 +64,17 @@ MEANINGS: dict[str, str] = {
     "blank_query_share": "Share of queries on ended payments that get the blank message.",
     "max_tps": "Pushes a second for one consumer key before Spike Arrest; 0 is no limit.",
     "plain_http": "Which hosts may have an http:// CallBackURL: `loopback` or `any`.",
+    "result_delay": "Shortest and longest time, in seconds, until ResultURL is called.",
+    "result_shape": "Shape of results: `plain`, `texts` (every number a text, ReferenceItem a "
+    "list), `single` (a failure has one ResultParameter that is no list), or `mixed`.",
+    "result_faults": "What becomes of results by chance: shares `drop`, `twice` and `late`, and "
+    "how late.",
+    "queue_timeout_share": "Share of Transaction Status requests whose QueueTimeOutURL is called "
+    "and whose ResultURL is not.",
+    "status_answer_lost": "Share of Transaction Status requests that are answered 504 although "
+    "the result comes.",
+    "status_by_merchant_request_id": "OriginalConversationID may be the MerchantRequestID of a "
+    "push; nobody has proven that it may.",
     "seed": "Makes ids, receipts and delays repeatable, from the start or the next reset.",
 }
 

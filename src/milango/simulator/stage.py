@@ -1,11 +1,15 @@
-"""Plays stories: one task for each accepted push, until its last callback has been posted."""
+"""Plays stories: one task for each accepted push, until its last callback has been posted.
+
+Results, confirmations and whatever else goes on by itself has its task here too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from milango.simulator.ledger import Attempt, Push
 from milango.simulator.stories import Callback, End, Person, Step, Story, Wait
@@ -39,10 +43,14 @@ class Stage:
         settings = self._world.settings
         life = settings.prompt_life_s * settings.time_scale
         attempt = self._world.ledger.open(push, story, life)
-        task = asyncio.create_task(self._play(attempt))
+        return attempt, self.go(self._play(attempt))
+
+    def go(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let something go on by itself; `quiet` waits for its end and `stop` ends it."""
+        task = asyncio.create_task(errand)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
-        return attempt, task
+        return task
 
     def answer(self, attempt: Attempt, result: str) -> bool:
         """A person answers; False when nobody is being asked (any more)."""

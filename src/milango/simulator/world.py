@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from milango.simulator import magic
@@ -13,10 +14,12 @@ from milango.simulator.apps import Apps
 from milango.simulator.callbacks import Poster
 from milango.simulator.errors import Refused
 from milango.simulator.ids import Ids
+from milango.simulator.initiators import Initiators, KeyPair
 from milango.simulator.ledger import Ledger, Push
 from milango.simulator.oauth import Tokens
 from milango.simulator.settings import Settings
 from milango.simulator.stage import Stage
+from milango.simulator.status import Inquiry
 from milango.simulator.stories import HANDSET, STORIES, Story
 
 REQUESTS_KEPT = 20_000
@@ -83,6 +86,7 @@ class World:
 
     def __init__(self, settings: Settings) -> None:
         self._first_settings = settings
+        self.key_pair = KeyPair()
         self._begin(settings)
 
     def _begin(self, settings: Settings) -> None:
@@ -95,6 +99,9 @@ class World:
     def _forget(self, seed: int | None) -> None:
         """Forget all traffic; ids and delays repeat themselves for the same seed."""
         self._chance = random.Random(seed)
+        self.dice = random.Random(seed)
+        self.initiators = Initiators(self.key_pair)
+        self.inquiries: deque[Inquiry] = deque(maxlen=REQUESTS_KEPT)
         self._calls: dict[str, tuple[int, int]] = {}
         self.ids = Ids(seed)
         self.tokens = Tokens()
@@ -120,6 +127,13 @@ class World:
 
     def happens(self, share: float) -> bool:
         return share > 0 and self._chance.random() < share
+
+    def between(self, limits: tuple[float, float]) -> float:
+        shortest, longest = limits
+        return self._chance.uniform(shortest, longest) if shortest < longest else shortest
+
+    def pick(self, choices: Sequence[str]) -> str:
+        return self._chance.choice(choices)
 
     def choose(self, push: Push) -> Story:
         return self.casting.choose(push)
