@@ -147,6 +147,28 @@ class Merchant:
         token = token or await self.token()
         return await self.post("/mpesa/stkpushquery/v1/query", body, token)
 
+    async def register(self, version: str = "v2", **changes: Any) -> tuple[int, Any]:
+        """Register C2B addresses for 600100."""
+        body = {
+            "ShortCode": "600100",
+            "ResponseType": "Completed",
+            "ConfirmationURL": self.listener.at("confirm"),
+            "ValidationURL": self.listener.at("validate"),
+        } | changes
+        token = await self.token()
+        return await self.post(f"/mpesa/c2b/{version}/registerurl", body, token)
+
+    async def pay(self, **changes: Any) -> dict[str, Any]:
+        """Somebody pays at the counter; gives the row of the book."""
+        body = {
+            "shortcode": "600100",
+            "phone": "254708374149",
+            "amount": 500,
+            "account_reference": "HSE-14B",
+        } | changes
+        row: dict[str, Any] = await self.control("POST", "payments", body)
+        return row
+
     async def certificate(self) -> x509.Certificate:
         async with self.http.get(f"{self.address}/control/certificate") as answer:
             return x509.load_pem_x509_certificate(await answer.read())

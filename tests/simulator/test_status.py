@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conftest import Merchant
+from .shapes import bones, payload
 
-PAYLOADS = Path(__file__).parents[1] / "payloads"
 APP = {
     "consumer_key": "a-key",
     "consumer_secret": "a-secret",
@@ -29,21 +27,6 @@ APP = {
         },
     ],
 }
-
-
-def payload(name: str) -> dict[str, Any]:
-    return json.loads((PAYLOADS / f"transaction_status.{name}.json").read_text("utf-8"))
-
-
-def keys(value: Any) -> Any:
-    """The bones of a payload: names and types, without values."""
-    if isinstance(value, dict) and "Key" in value:
-        return value["Key"], type(value.get("Value")).__name__
-    if isinstance(value, dict):
-        return {name: keys(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [keys(each) for each in value]
-    return type(value).__name__
 
 
 def parameters(result: dict[str, Any]) -> dict[str, Any]:
@@ -67,11 +50,11 @@ async def test_it_works(shop: Merchant) -> None:
     row = await paid(shop)
     status, ack = await shop.ask_status(row["receipt"])
     assert status == 200
-    assert keys(ack) == keys(payload("response"))
+    assert bones(ack) == bones(payload("transaction_status.response"))
     assert re.fullmatch(r"AG_\d{8}_[0-9a-f]{20}", ack["ConversationID"])
     await shop.settle()
     (told,) = shop.listener.said("result")
-    assert keys(told) == keys(payload("result.completed"))
+    assert bones(told) == bones(payload("transaction_status.result.completed"))
     assert told["Result"]["ConversationID"] == ack["ConversationID"]
     facts = parameters(told["Result"])
     assert facts["TransactionStatus"] == "Completed"
@@ -83,7 +66,7 @@ async def test_it_works(shop: Merchant) -> None:
 
 async def test_a_receipt_that_nobody_has_is_not_found(shop: Merchant) -> None:
     told = await shop.status("UCE3P9W8ZA", Occasion="recon")
-    assert keys({"Result": told}) == keys(payload("result.not_found"))
+    assert bones({"Result": told}) == bones(payload("transaction_status.result.not_found"))
     assert told["ResultCode"] == 2033
 
 
@@ -125,14 +108,14 @@ async def test_an_open_push_is_not_final(shop: Merchant) -> None:
 
 async def test_asking_for_nothing_is_25(shop: Merchant) -> None:
     told = await shop.status("", Occasion="recon")
-    assert keys({"Result": told}) == keys(payload("result.bad_parameter"))
+    assert bones({"Result": told}) == bones(payload("transaction_status.result.bad_parameter"))
     assert told["ResultCode"] == 25
 
 
 async def test_a_wrong_password_is_told_in_the_result(shop: Merchant) -> None:
     row = await paid(shop)
     told = await shop.status(row["receipt"], operator="wrong", Occasion="recon")
-    assert keys({"Result": told}) == keys(payload("result.initiator_invalid"))
+    assert bones({"Result": told}) == bones(payload("transaction_status.result.initiator_invalid"))
     assert told["ResultCode"] == 2001
     assert (await shop.status(row["receipt"], Initiator="other"))["ResultCode"] == 2001
     assert (await shop.status(row["receipt"], SecurityCredential="plain"))["ResultCode"] == 2001
@@ -212,8 +195,7 @@ async def test_a_queue_timeout_says_nothing_about_the_payment(shop: Merchant) ->
     await shop.settle()
     assert shop.listener.said("result") == []
     (told,) = shop.listener.said("timeout")
-    expected = (PAYLOADS / "async_queue_timeout.json").read_text("utf-8")
-    assert keys(told) == keys(json.loads(expected))
+    assert bones(told) == bones(payload("async_queue_timeout"))
     (inquiry,) = await shop.control("GET", "inquiries")
     assert (inquiry["timed_out"], inquiry["result_code"]) == (True, None)
 

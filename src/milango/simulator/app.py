@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milango.simulator import control, handset, oauth, push, query, status
+from milango.simulator import c2b, control, handset, oauth, push, query, status
 from milango.simulator.errors import Refused
 from milango.simulator.settings import Settings, changed
 from milango.simulator.wire import Answer, Call, Endpoint
@@ -22,6 +23,10 @@ DARAJA = (
     ("POST", "/mpesa/stkpush/v1/processrequest", push.process_request),
     ("POST", "/mpesa/stkpushquery/v1/query", query.query),
     ("POST", "/mpesa/transactionstatus/v1/query", status.query),
+    ("POST", "/mpesa/c2b/v1/registerurl", partial(c2b.register, version="v1")),
+    ("POST", "/mpesa/c2b/v2/registerurl", partial(c2b.register, version="v2")),
+    ("POST", "/mpesa/c2b/v1/simulate", c2b.simulate),
+    ("POST", "/mpesa/c2b/v2/simulate", c2b.simulate),
 )
 """The part of Daraja that this simulator speaks."""
 

@@ -110,6 +110,11 @@ class Apps:
         codes = app.shortcodes if app else ()
         return next((code for code in codes if number in code.numbers), None)
 
+    def owner(self, number: str) -> tuple[str, ShortCode] | None:
+        """Consumer key and short code of whichever app has this number."""
+        pairs = ((app.consumer_key, code) for app in self.all() for code in app.shortcodes)
+        return next((pair for pair in pairs if number in pair[1].numbers), None)
+
     def business_name(self, consumer_key: str, code: ShortCode | None, party_b: str) -> str:
         """What the payer reads in the prompt."""
         app = self._apps.get(consumer_key)

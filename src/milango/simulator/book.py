@@ -77,6 +77,7 @@ class Transaction:
     reverses: str = ""
     reversed_by: str = ""
     third_party_id: str = ""
+    validation: Delivery | None = None
     confirmations: list[Delivery] = field(default_factory=list)
 
     @property
@@ -108,6 +109,7 @@ class Transaction:
             "originator_conversation_id": self.originator_conversation_id,
             "reverses": self.reverses or None,
             "reversed_by": self.reversed_by or None,
+            "validation": self.validation.view() if self.validation else None,
             "confirmations": [delivery.view() for delivery in self.confirmations],
         }
 

@@ -98,6 +98,8 @@ async def set_random(world: World, request: Request) -> Response:
     if wish.weights and not any(wish.weights.values()):
         raise Wrong("at least one weight must be above zero")
     world.casting.set_random(wish.seed, wish.weights)
+    if wish.seed is not None:
+        world.dice.seed(wish.seed)
     return answer(world.casting.view())
 
 

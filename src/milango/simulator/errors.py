@@ -39,6 +39,7 @@ ERRORS: dict[str, Error] = {
     "spike_arrest": Error(500, "500.003.02", "Error Occurred: Spike Arrest Violation"),
     "quota": Error(500, "500.003.03", "Quota Violation"),
     "internal": Error(500, "500.003.1001", "Internal Server Error"),
+    "already_registered": Error(500, "500.003.1001", "Urls are already registered."),
     "processing": Error(500, "500.001.1001", "The transaction is being processed"),
     "blank": Error(200, "500.001.1001", ""),
     "not_exist": Error(500, "500.001.1001", "The transaction does not Exist"),

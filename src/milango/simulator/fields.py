@@ -16,6 +16,9 @@ from milango.simulator.wire import Call
 MAX_AMOUNT = 250_000
 """KES, the most that one STK push may ask for (Daraja reference 19)."""
 
+FORBIDDEN_WORDS = ("mpesa", "m-pesa", "safaricom", "exe", "exec", "cmd", "sql", "query")
+"""Not in C2B addresses, wherever and in whatever case (Daraja reference 6.2)."""
+
 _SHORT_CODE = re.compile(r"\d{5,7}", re.ASCII)
 _PHONE = re.compile(r"254[17]\d{8}", re.ASCII)
 _TIMESTAMP = re.compile(r"\d{14}", re.ASCII)
@@ -117,6 +120,17 @@ def is_callback_url(value: str, *, plain_http: str) -> bool:
     if parts.scheme == "https":
         return True
     return parts.scheme == "http" and (plain_http == "any" or _is_loopback(host))
+
+
+def is_notification_url(value: str, *, plain_http: str, words: bool) -> bool:
+    """For C2B: also without the words that Safaricom does not want to see in it, if `words`."""
+    forbidden = words and any(word in value.lower() for word in FORBIDDEN_WORDS)
+    return not forbidden and is_callback_url(value, plain_http=plain_http)
+
+
+def is_bill_reference(value: str) -> bool:
+    """What a payer types as account number."""
+    return len(value.strip()) >= 1 and len(value) <= 20
 
 
 def _is_loopback(host: str) -> bool:

@@ -124,8 +124,11 @@ class Ledger:
         self._open_by_phone[push.phone] += 1
         return attempt
 
-    def end(self, attempt: Attempt, result: str) -> None:
-        """Write the truth, once. `result` is a row name of `results.py`."""
+    def end(self, attempt: Attempt, result: str, receipt: str = "") -> Transaction | None:
+        """Write the truth, once. `result` is a row name of `results.py`.
+
+        A `receipt` that was spoken of before the end stands in the book even if nothing was paid.
+        """
         if attempt.state != "open":
             raise AssertionError("an attempt ends once")
         attempt.result = RESULTS[result]
@@ -134,14 +137,20 @@ class Ledger:
         del self._open[attempt.checkout_request_id]
         self._open_by_phone[attempt.push.phone] -= 1
         if attempt.result.paid:
-            attempt.receipt = self._ids.receipt(attempt.ended_at)
+            attempt.receipt = receipt or self._ids.receipt(attempt.ended_at)
             self._paid_at[_sameness(attempt.push)] = time.monotonic()
-            self.book.record(self._transaction(attempt, attempt.ended_at))
+        written = attempt.receipt or receipt
+        if not written:
+            return None
+        transaction = self._transaction(attempt, written, attempt.ended_at)
+        self.book.record(transaction)
+        return transaction
 
-    def _transaction(self, attempt: Attempt, at: datetime) -> Transaction:
+    def _transaction(self, attempt: Attempt, receipt: str, at: datetime) -> Transaction:
         push = attempt.push
         return Transaction(
-            receipt=attempt.receipt,
+            receipt=receipt,
+            state="completed" if attempt.state == "paid" else "declined",
             kind="push",
             account=push.account,
             phone=push.phone,

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from milango.simulator.apps import Filled
+from milango.simulator import c2b
+from milango.simulator.apps import Filled, ShortCodeText
+from milango.simulator.book import Account
+from milango.simulator.fields import MAX_AMOUNT
+from milango.simulator.handset import normalise
 from milango.simulator.speech import View, Wrong, answer, read
 from milango.simulator.world import World
 
+YEAR_S = 366 * 86_400
 _FILTERS = ("receipt", "kind", "state", "consumer_key", "business_short_code", "party_b", "phone")
 
 
 class Operator(msgspec.Struct, forbid_unknown_fields=True):
     shortcode: Filled
     initiator: Filled
+
+
+class CounterPayment(msgspec.Struct, forbid_unknown_fields=True):
+    shortcode: ShortCodeText
+    phone: Filled
+    amount: Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
+    account_reference: Annotated[str, msgspec.Meta(max_length=20)] = ""
+    till: bool = False
+    ago_s: Annotated[float, msgspec.Meta(ge=0, le=YEAR_S)] = 0
 
 
 async def list_transactions(world: World, request: Request) -> Response:
@@ -44,8 +60,49 @@ async def list_inquiries(world: World, request: Request) -> Response:
     return answer([inquiry.view() for inquiry in world.inquiries])
 
 
+async def pay(world: World, request: Request) -> Response:
+    """Somebody pays at the counter, by the account's number, without having been pushed."""
+    wish = await read(request, CounterPayment)
+    phone = normalise(wish.phone)
+    if not phone:
+        raise Wrong("phone is not a Kenyan mobile number")
+    account = _account(world, wish)
+    if not account.till and not wish.account_reference.strip():
+        raise Wrong("a pay bill needs an account_reference")
+    transaction = await c2b.pay_at_counter(
+        world,
+        account,
+        phone,
+        wish.amount,
+        "" if account.till else wish.account_reference,
+        ago_s=wish.ago_s,
+    )
+    return answer(transaction.view(), 201)
+
+
+def _account(world: World, wish: CounterPayment) -> Account:
+    owner = world.apps.owner(wish.shortcode)
+    if owner is None and not world.apps.open:
+        raise Wrong("no registered short code has this number", 404)
+    key = owner[0] if owner else ""
+    return c2b.account_of(world, key, wish.shortcode, till=None if owner else wish.till)
+
+
+async def list_registrations(world: World, request: Request) -> Response:
+    return answer(world.registrations.view())
+
+
+async def remove_registration(world: World, request: Request) -> Response:
+    if not world.registrations.remove(request.path_params["shortcode"]):
+        raise Wrong("this short code has no addresses", 404)
+    return answer(world.registrations.view())
+
+
 VIEWS: tuple[tuple[str, str, View], ...] = (
     ("GET", "/control/transactions", list_transactions),
+    ("POST", "/control/payments", pay),
+    ("GET", "/control/c2b", list_registrations),
+    ("DELETE", "/control/c2b/{shortcode}", remove_registration),
     ("GET", "/control/certificate", show_certificate),
     ("GET", "/control/initiators", list_initiators),
     ("POST", "/control/initiators/unlock", unlock_initiator),

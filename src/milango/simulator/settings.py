@@ -39,6 +39,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     queue_timeout_share: Share = 0
     status_answer_lost: Share = 0
     status_by_merchant_request_id: bool = True
+    c2b_register_once: bool = False
+    c2b_url_words: bool = True
+    c2b_validation: bool = False
+    validation_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 8
+    confirmation_delay: tuple[Seconds, Seconds] = (1, 3)
+    confirmation_first: Share = 0
+    confirmation_faults: Faults = Faults()
+    c2b_msisdn: Literal["by_version", "hashed", "masked", "full"] = "by_version"
+    c2b_names: Literal["first", "all", "missing", "mixed"] = "first"
+    till_transaction_type: Literal["Customer Merchant Payment", "Buy Goods"] = (
+        "Customer Merchant Payment"
+    )
+    till_number: Literal["till", "store"] = "till"
     seed: int | None = None
 
 
@@ -75,6 +88,23 @@ MEANINGS: dict[str, str] = {
     "the result comes.",
     "status_by_merchant_request_id": "OriginalConversationID may be the MerchantRequestID of a "
     "push; nobody has proven that it may.",
+    "c2b_register_once": "Refuse to register C2B addresses a second time, as production does.",
+    "c2b_url_words": "Refuse C2B addresses with `mpesa`, `safaricom`, `exe`, `cmd`, `sql` or "
+    "`query` in them.",
+    "c2b_validation": "Safaricom has switched external validation on: ValidationURL is asked "
+    "before every payment.",
+    "validation_timeout_s": "How long a validation may take before ResponseType decides; not "
+    "scaled.",
+    "confirmation_delay": "Shortest and longest time, in seconds, until a payment is confirmed.",
+    "confirmation_first": "Share of pushed payments whose STK callback waits for their "
+    "confirmation.",
+    "confirmation_faults": "What becomes of confirmations by chance, as in `result_faults`.",
+    "c2b_msisdn": "MSISDN in C2B: `hashed` in v1 and `masked` in v2 (`by_version`), or always "
+    "`hashed`, `masked` or `full`.",
+    "c2b_names": "Names in C2B: only the `first` filled in, `all`, all keys but the first "
+    "`missing`, or `mixed`.",
+    "till_transaction_type": "TransactionType of payments to tills.",
+    "till_number": "BusinessShortCode of payments to tills: the `till`, or its `store` number.",
     "seed": "Makes ids, receipts and delays repeatable, from the start or the next reset.",
 }
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from milango.simulator import c2b
 from milango.simulator.ledger import Attempt, Push
 from milango.simulator.stories import Callback, End, Person, Step, Story, Wait
 
@@ -95,11 +96,17 @@ class Stage:
                 low, high = shortest if least is None else least, longest if most is None else most
                 await world.sleep(low if low >= high else self._chance.uniform(low, high))
             case Person():
-                world.ledger.end(attempt, await self._person(attempt))
+                await self._end(attempt, await self._person(attempt))
             case End(result):
-                world.ledger.end(attempt, result)
+                await self._end(attempt, result)
             case Callback(says, copies):
                 await world.poster.post(attempt, says, copies, world.settings)
+
+    async def _end(self, attempt: Attempt, result: str) -> None:
+        if result == "paid":
+            await c2b.end_paid(self._world, attempt)
+        else:
+            self._world.ledger.end(attempt, result)
 
     async def _person(self, attempt: Attempt) -> str:
         attempt.answer = asyncio.get_running_loop().create_future()

@@ -11,6 +11,7 @@ from typing import Any
 
 from milango.simulator import magic
 from milango.simulator.apps import Apps
+from milango.simulator.c2b import Registrations
 from milango.simulator.callbacks import Poster
 from milango.simulator.errors import Refused
 from milango.simulator.ids import Ids
@@ -101,6 +102,7 @@ class World:
         self._chance = random.Random(seed)
         self.dice = random.Random(seed)
         self.initiators = Initiators(self.key_pair)
+        self.registrations = Registrations()
         self.inquiries: deque[Inquiry] = deque(maxlen=REQUESTS_KEPT)
         self._calls: dict[str, tuple[int, int]] = {}
         self.ids = Ids(seed)
