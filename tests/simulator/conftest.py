@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from milango.simulator.app import create_app
+from milango.simulator.ids import EAT
 
 PASSKEY = "a-passkey-of-our-own"
 TIMESTAMP = "20260314101530"
@@ -168,6 +170,26 @@ class Merchant:
         } | changes
         row: dict[str, Any] = await self.control("POST", "payments", body)
         return row
+
+    async def register_pull(self, **changes: Any) -> tuple[int, Any]:
+        body = {
+            "ShortCode": "600100",
+            "RequestType": "Pull",
+            "NominatedNumber": "254700000123",
+            "CallBackURL": self.listener.at("pull"),
+        } | changes
+        return await self.post("/pulltransactions/v1/register", body, await self.token())
+
+    async def pull(self, *, hours: float = 24, **changes: Any) -> tuple[int, Any]:
+        """Pull what came in during so many hours."""
+        until = datetime.now(EAT)
+        body = {
+            "ShortCode": "600100",
+            "StartDate": f"{until - timedelta(hours=hours):%Y-%m-%d %H:%M:%S}",
+            "EndDate": f"{until:%Y-%m-%d %H:%M:%S}",
+            "OffSetValue": "0",
+        } | changes
+        return await self.post("/pulltransactions/v1/query", body, await self.token())
 
     async def certificate(self) -> x509.Certificate:
         async with self.http.get(f"{self.address}/control/certificate") as answer:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milango.simulator import c2b, control, handset, oauth, push, query, status
+from milango.simulator import c2b, control, handset, oauth, pull, push, query, status
 from milango.simulator.errors import Refused
 from milango.simulator.settings import Settings, changed
 from milango.simulator.wire import Answer, Call, Endpoint
@@ -27,6 +27,8 @@ DARAJA = (
     ("POST", "/mpesa/c2b/v2/registerurl", partial(c2b.register, version="v2")),
     ("POST", "/mpesa/c2b/v1/simulate", c2b.simulate),
     ("POST", "/mpesa/c2b/v2/simulate", c2b.simulate),
+    ("POST", "/pulltransactions/v1/register", pull.register),
+    ("*", "/pulltransactions/v1/query", pull.query),
 )
 """The part of Daraja that this simulator speaks."""
 

@@ -21,6 +21,8 @@ ERRORS: dict[str, Error] = {
     "invalid_header": Error(404, "404.001.04", "Invalid Authentication Header"),
     "push_token": Error(404, "404.001.03", "Invalid Access Token"),
     "query_token": Error(400, "400.003.01", "Invalid Access Token"),
+    "pull_token": Error(401, "401.001", "Invalid Access Token"),
+    "pull_short_code": Error(400, "400.001", "Invalid ShortCode"),
     "no_product": Error(
         401,
         "401.003.01",

@@ -52,6 +52,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         "Customer Merchant Payment"
     )
     till_number: Literal["till", "store"] = "till"
+    pull_page: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+    pull_msisdn: Literal["full", "masked"] = "full"
+    pull_spaced_keys: bool = False
+    pull_reversals: bool = True
+    pull_fails: Share = 0
     seed: int | None = None
 
 
@@ -105,6 +110,12 @@ MEANINGS: dict[str, str] = {
     "`missing`, or `mixed`.",
     "till_transaction_type": "TransactionType of payments to tills.",
     "till_number": "BusinessShortCode of payments to tills: the `till`, or its `store` number.",
+    "pull_page": "Rows of one answer of Pull.",
+    "pull_msisdn": "`msisdn` in Pull: the `full` number, or a `masked` text.",
+    "pull_spaced_keys": "Registering answers with `Response Status`, with a space, as some have "
+    "seen it.",
+    "pull_reversals": "Reversals have rows of their own in Pull.",
+    "pull_fails": "Share of Pull queries that are answered `500.003.1001`.",
     "seed": "Makes ids, receipts and delays repeatable, from the start or the next reset.",
 }
 

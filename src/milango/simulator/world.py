@@ -102,6 +102,8 @@ class World:
         self._chance = random.Random(seed)
         self.dice = random.Random(seed)
         self.initiators = Initiators(self.key_pair)
+        self.pulled: frozenset[str] = frozenset()
+        """The numbers that have registered for Pull."""
         self.registrations = Registrations()
         self.inquiries: deque[Inquiry] = deque(maxlen=REQUESTS_KEPT)
         self._calls: dict[str, tuple[int, int]] = {}
