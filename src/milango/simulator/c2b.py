@@ -218,6 +218,7 @@ async def pay_at_counter(
         originator_conversation_id=originator or world.ids.request_id(),
         conversation_id=world.ids.conversation_id(at),
         state="completed" if verdict.accepted else "declined",
+        charge=world.charge_on(amount) if verdict.accepted else 0,
         third_party_id=verdict.third_party_id,
         validation=verdict.delivery,
     )
@@ -235,7 +236,7 @@ async def end_paid(world: World, attempt: Attempt) -> None:
     offer = Offer("push", push.account, push.phone, push.amount, reference, receipt, at)
     verdict = await ask(world, offer)
     result = "paid" if verdict.accepted else "validation_refused"
-    transaction = world.ledger.end(attempt, result, receipt)
+    transaction = world.ledger.end(attempt, result, receipt, world.charge_on(push.amount))
     if transaction is None:
         return
     transaction.third_party_id = verdict.third_party_id

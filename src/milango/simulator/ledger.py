@@ -124,10 +124,13 @@ class Ledger:
         self._open_by_phone[push.phone] += 1
         return attempt
 
-    def end(self, attempt: Attempt, result: str, receipt: str = "") -> Transaction | None:
+    def end(
+        self, attempt: Attempt, result: str, receipt: str = "", charge: int = 0
+    ) -> Transaction | None:
         """Write the truth, once. `result` is a row name of `results.py`.
 
         A `receipt` that was spoken of before the end stands in the book even if nothing was paid.
+        `charge` is in cents.
         """
         if attempt.state != "open":
             raise AssertionError("an attempt ends once")
@@ -143,6 +146,7 @@ class Ledger:
         if not written:
             return None
         transaction = self._transaction(attempt, written, attempt.ended_at)
+        transaction.charge = charge if attempt.result.paid else 0
         self.book.record(transaction)
         return transaction
 

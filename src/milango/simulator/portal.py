@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -10,12 +12,16 @@ from starlette.responses import Response
 
 from milango.simulator import c2b
 from milango.simulator.apps import Filled, ShortCodeText
-from milango.simulator.book import Account
+from milango.simulator.book import Account, Transaction
 from milango.simulator.fields import MAX_AMOUNT
 from milango.simulator.handset import normalise
+from milango.simulator.ids import EAT, now
 from milango.simulator.speech import View, Wrong, answer, read
+from milango.simulator.statement import Owner, Statement, as_csv, as_xlsx, statement
 from milango.simulator.world import World
 
+_ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252")
+_WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 YEAR_S = 366 * 86_400
 _FILTERS = ("receipt", "kind", "state", "consumer_key", "business_short_code", "party_b", "phone")
 
@@ -98,11 +104,75 @@ async def remove_registration(world: World, request: Request) -> Response:
     return answer(world.registrations.view())
 
 
+async def csv_statement(world: World, request: Request) -> Response:
+    encoding = request.query_params.get("encoding", "utf-8")
+    if encoding not in _ENCODINGS:
+        raise Wrong(f"encoding is one of {', '.join(_ENCODINGS)}")
+    made = _statement(world, request)
+    # As bytes without a charset: a browser saves the file as it stands.
+    body = await asyncio.to_thread(as_csv, made, encoding)
+    return Response(body, headers=_attached("text/csv", made.owner, "csv"))
+
+
+async def xlsx_statement(world: World, request: Request) -> Response:
+    cells = request.query_params.get("cells", "texts")
+    if cells not in ("texts", "typed"):
+        raise Wrong("cells is texts or typed")
+    made = _statement(world, request)
+    body = await asyncio.to_thread(as_xlsx, made, typed=cells == "typed")
+    return Response(body, headers=_attached(_WORKBOOK, made.owner, "xlsx"))
+
+
+def _attached(media: str, owner: Owner, ending: str) -> dict[str, str]:
+    return {
+        "Content-Type": media,
+        "Content-Disposition": f'attachment; filename="ORG_{owner.number}_Statement.{ending}"',
+    }
+
+
+def _statement(world: World, request: Request) -> Statement:
+    number = request.path_params["shortcode"]
+    found = world.ledger.book.of(number)
+    phones = request.query_params.get("phones", "full")
+    if phones not in ("full", "masked"):
+        raise Wrong("phones is full or masked")
+    first = found[0].completed_at if found else now()
+    since = _moment(request, "since", first.replace(hour=0, minute=0, second=0, microsecond=0))
+    until = _moment(request, "until", now())
+    owner = _owner(world, number, found)
+    return statement(owner, found, since, until, masked=phones == "masked")
+
+
+def _owner(world: World, number: str, found: list[Transaction]) -> Owner:
+    owner = world.apps.owner(number)
+    if owner is not None:
+        key, code = owner
+        return Owner(number, world.apps.business_name(key, code, number), code.kind == "till")
+    if not world.apps.open:
+        raise Wrong("no registered short code has this number", 404)
+    account = found[-1].account if found else None
+    return Owner(number, account.name if account else "", bool(account and account.till))
+
+
+def _moment(request: Request, name: str, otherwise: datetime) -> datetime:
+    """A moment of the query, ISO 8601; without a zone it is EAT."""
+    given = request.query_params.get(name)
+    if given is None:
+        return otherwise
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise Wrong(f"{name} is no moment, such as 2026-03-14T10:15:30") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=EAT)
+
+
 VIEWS: tuple[tuple[str, str, View], ...] = (
     ("GET", "/control/transactions", list_transactions),
     ("POST", "/control/payments", pay),
     ("GET", "/control/c2b", list_registrations),
     ("DELETE", "/control/c2b/{shortcode}", remove_registration),
+    ("GET", "/control/statements/{shortcode}.csv", csv_statement),
+    ("GET", "/control/statements/{shortcode}.xlsx", xlsx_statement),
     ("GET", "/control/certificate", show_certificate),
     ("GET", "/control/initiators", list_initiators),
     ("POST", "/control/initiators/unlock", unlock_initiator),

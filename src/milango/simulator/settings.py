@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pull_spaced_keys: bool = False
     pull_reversals: bool = True
     pull_fails: Share = 0
+    charge_share: Share = 0
     seed: int | None = None
 
 
@@ -116,6 +117,7 @@ MEANINGS: dict[str, str] = {
     "seen it.",
     "pull_reversals": "Reversals have rows of their own in Pull.",
     "pull_fails": "Share of Pull queries that are answered `500.003.1001`.",
+    "charge_share": "Share of each payment that M-Pesa keeps; a line of its own in the statement.",
     "seed": "Makes ids, receipts and delays repeatable, from the start or the next reset.",
 }
 

@@ -136,6 +136,10 @@ class World:
         shortest, longest = limits
         return self._chance.uniform(shortest, longest) if shortest < longest else shortest
 
+    def charge_on(self, amount: int) -> int:
+        """What M-Pesa keeps of so many whole KES, in cents."""
+        return round(amount * 100 * self.settings.charge_share)
+
     def pick(self, choices: Sequence[str]) -> str:
         return self._chance.choice(choices)
 
