@@ -166,6 +166,27 @@ class Ledger:
             conversation_id=self._ids.conversation_id(at),
         )
 
+    def reverse(self, transaction: Transaction) -> Transaction:
+        """Give the payer everything back, once. The payment itself stays what it was: paid."""
+        if transaction.reversed_by or transaction.kind == "reversal" or not transaction.change:
+            raise AssertionError("only what was paid can be given back, and once")
+        at = now()
+        back = Transaction(
+            receipt=self._ids.receipt(at),
+            kind="reversal",
+            account=transaction.account,
+            phone=transaction.phone,
+            amount=transaction.amount,
+            account_reference=transaction.account_reference,
+            started_at=at,
+            completed_at=at,
+            originator_conversation_id=self._ids.request_id(),
+            conversation_id=self._ids.conversation_id(at),
+            reverses=transaction.receipt,
+        )
+        self.book.record(back)
+        return back
+
     def get(self, checkout_request_id: str) -> Attempt | None:
         return self._attempts.get(checkout_request_id)
 

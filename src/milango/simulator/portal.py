@@ -40,6 +40,10 @@ class CounterPayment(msgspec.Struct, forbid_unknown_fields=True):
     ago_s: Annotated[float, msgspec.Meta(ge=0, le=YEAR_S)] = 0
 
 
+class Reversal(msgspec.Struct, forbid_unknown_fields=True):
+    receipt: Filled
+
+
 async def list_transactions(world: World, request: Request) -> Response:
     """The book, in the order in which it was written."""
     wanted = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
@@ -92,6 +96,19 @@ def _account(world: World, wish: CounterPayment) -> Account:
         raise Wrong("no registered short code has this number", 404)
     key = owner[0] if owner else ""
     return c2b.account_of(world, key, wish.shortcode, till=None if owner else wish.till)
+
+
+async def reverse(world: World, request: Request) -> Response:
+    """The organisation gives a payer everything back. Nobody is posted anything."""
+    wish = await read(request, Reversal)
+    transaction = world.ledger.book.find(wish.receipt)
+    if transaction is None:
+        raise Wrong("no transaction has this receipt", 404)
+    if transaction.reversed_by:
+        raise Wrong(f"it was reversed already, by {transaction.reversed_by}", 409)
+    if transaction.kind == "reversal" or transaction.state != "completed":
+        raise Wrong("only a completed payment can be reversed", 409)
+    return answer(world.ledger.reverse(transaction).view(), 201)
 
 
 async def list_registrations(world: World, request: Request) -> Response:
@@ -169,6 +186,7 @@ def _moment(request: Request, name: str, otherwise: datetime) -> datetime:
 VIEWS: tuple[tuple[str, str, View], ...] = (
     ("GET", "/control/transactions", list_transactions),
     ("POST", "/control/payments", pay),
+    ("POST", "/control/reversals", reverse),
     ("GET", "/control/c2b", list_registrations),
     ("DELETE", "/control/c2b/{shortcode}", remove_registration),
     ("GET", "/control/statements/{shortcode}.csv", csv_statement),
