@@ -33,7 +33,12 @@ class Daraja:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
-    def register(self, credential: MpesaCredential) -> None:
+    def text(self, path: str) -> str:
+        """What a control route gives that is no JSON."""
+        with urllib.request.urlopen(f"{self.url}/control/{path}", timeout=60) as answer:
+            return str(answer.read().decode())
+
+    def register(self, credential: MpesaCredential, **more: Any) -> None:
         """Make the credential's app and short code known, as Daraja's portal would."""
         self.call(
             "POST",
@@ -49,6 +54,7 @@ class Daraja:
                         "party_b": credential.party_b,
                         "passkey": credential.passkey,
                         "name": credential.merchant.name,
+                        **more,
                     }
                 ],
             },

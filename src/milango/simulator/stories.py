@@ -163,6 +163,12 @@ _ALL = (
         (Wait(), End("cancelled"), Callback()),
         "gateway_timeout",
     ),
+    Story(
+        "answer_and_callback_lost",
+        "Prompt sent, answer 504; paid, and no callback ever comes.",
+        _PAID_IN_SILENCE,
+        "gateway_timeout",
+    ),
     Story("answer_closed", "Prompt sent, connection closed; then paid.", _PAID, "closed"),
     Story("answer_truncated", "Prompt sent, half of the JSON; then paid.", _PAID, "truncated"),
     Story("answer_internal", "Prompt sent, 500.003.1001; then paid.", _PAID, "internal_sent"),
