@@ -6,8 +6,9 @@ so that they cannot disagree with each other, whatever the messages about them d
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -131,7 +132,7 @@ class Book:
         self._by_conversation[transaction.originator_conversation_id] = transaction
         self._by_conversation[transaction.conversation_id] = transaction
         for number in account.numbers:
-            self._by_number.setdefault(number, []).append(transaction)
+            insort(self._by_number.setdefault(number, []), transaction, key=_when)
         if transaction.reverses:
             self._by_receipt[transaction.reverses].reversed_by = transaction.receipt
 
@@ -148,7 +149,10 @@ class Book:
         """By OriginatorConversationID or ConversationID."""
         return self._by_conversation.get(conversation_id)
 
-    def of(self, number: str) -> list[Transaction]:
+    def of(self, number: str) -> Sequence[Transaction]:
         """Everything of a short code, store number or till, oldest first."""
-        found = self._by_number.get(number, [])
-        return sorted(found, key=lambda transaction: transaction.completed_at)
+        return self._by_number.get(number, ())
+
+
+def _when(transaction: Transaction) -> datetime:
+    return transaction.completed_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -160,7 +161,7 @@ def _statement(world: World, request: Request) -> Statement:
     return statement(owner, found, since, until, masked=phones == "masked")
 
 
-def _owner(world: World, number: str, found: list[Transaction]) -> Owner:
+def _owner(world: World, number: str, found: Sequence[Transaction]) -> Owner:
     owner = world.apps.owner(number)
     if owner is not None:
         key, code = owner

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from milango.simulator import fields
@@ -87,18 +89,21 @@ def _account(world: World, consumer_key: str, short_code: str) -> Account:
 
 def _page(world: World, given: dict[str, str]) -> list[Transaction]:
     """Newest first, so that a payment made between two pages repeats a row and hides none."""
+    offset = int(given["OffSetValue"])
+    return list(islice(_within(world, given), offset, offset + world.settings.pull_page))
+
+
+def _within(world: World, given: dict[str, str]) -> Iterator[Transaction]:
     first = max(_moment(given["StartDate"]), now() - WINDOW)
     last = _moment(given["EndDate"])
     reversals = world.settings.pull_reversals
-    found = [
-        transaction
-        for transaction in reversed(world.ledger.book.of(given["ShortCode"]))
-        if first <= transaction.completed_at.replace(microsecond=0) <= last
-        and transaction.state == "completed"
-        and (reversals or transaction.kind != "reversal")
-    ]
-    offset = int(given["OffSetValue"])
-    return found[offset : offset + world.settings.pull_page]
+    for transaction in reversed(world.ledger.book.of(given["ShortCode"])):
+        at = transaction.completed_at.replace(microsecond=0)
+        if at < first:
+            return
+        shown = transaction.state == "completed" and (reversals or transaction.kind != "reversal")
+        if shown and at <= last:
+            yield transaction
 
 
 def _moment(value: str) -> datetime:

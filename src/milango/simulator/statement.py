@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -129,7 +129,7 @@ class Statement:
 
 
 def statement(
-    owner: Owner, book: list[Transaction], since: datetime, until: datetime, *, masked: bool
+    owner: Owner, book: Sequence[Transaction], since: datetime, until: datetime, *, masked: bool
 ) -> Statement:
     """Of everything on an account, oldest first, what was completed from `since` to `until`."""
     lines = _running(_lines(book, masked=masked))
@@ -150,7 +150,7 @@ def _running(lines: Iterator[Line]) -> list[Line]:
     return done
 
 
-def _lines(book: list[Transaction], *, masked: bool) -> Iterator[Line]:
+def _lines(book: Sequence[Transaction], *, masked: bool) -> Iterator[Line]:
     for transaction in book:
         yield _line(transaction, masked=masked)
         if transaction.charge:
