@@ -72,6 +72,12 @@ class Conf:
     confirm_above: Decimal = Decimal(20_000)
     """KES. Above it a callback alone is not proof, and Daraja is asked as well (A1)."""
 
+    operator_alone: Decimal = Decimal(2_000)
+    """KES. Up to this amount one person's word about a payment counts; above, two are needed."""
+
+    operator_daily: Decimal = Decimal(10_000)
+    """KES that one person's word alone may move in a day, and for one payer."""
+
     simulator: bool = False
     """Whether credentials of the simulator environment may be used (B18)."""
 
@@ -281,6 +287,8 @@ _READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "TRUSTED_PROXIES": _networks,
     "CALLBACK_SOURCES": _networks,
     "CONFIRM_ABOVE": _money,
+    "OPERATOR_ALONE": _money,
+    "OPERATOR_DAILY": _money,
     "SIMULATOR": _flag,
     "DARAJA_URLS": _urls,
     "PHONE_LIMIT": _limit,

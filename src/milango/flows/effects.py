@@ -48,8 +48,8 @@ EVENT_OF_STATUS: Final = {
     Status.VOIDED: "payment.voided",
 }
 
-OWN_REASONS: Final = {"not_sent": "not_sent", "refused": "refused"}
-"""Failures that M-Pesa never heard of, by our own code for them."""
+OWN_REASONS: Final = {"not_sent": "not_sent", "refused": "refused", "operator": "operator"}
+"""Failures that M-Pesa has not told of, by our own code for them."""
 
 EVENT_OF_PUSH: Final = {
     Outcome.ACCEPTED: "payment.prompted",
@@ -170,15 +170,20 @@ def _told(case: Case, step: Step) -> Iterable[tuple[str, dict[str, object]]]:
     for kind in sorted(step.after.all_doubts - step.before.all_doubts):
         yield "payment.flagged", {"doubt": kind}
     if now.is_confirming and not was.is_confirming:
-        yield "payment.confirming", {}
+        yield "payment.confirming", {"source": item.source.value}
     if was.status is not now.status:
         yield EVENT_OF_STATUS[now.status], _details(case, step)
     elif now.status is Status.SUCCESS and step.after.receipt and not step.before.receipt:
         # A query proved it, and now its receipt is known as well.
-        yield "payment.receipt_found", {"receipt_number": step.after.receipt}
+        yield "payment.receipt_found", _details(case, step)
 
 
 def _details(case: Case, step: Step) -> dict[str, object]:
+    """What a timeline tells of a change: who said so, and what became known."""
+    return {"source": step.item.source.value, **_facts(case, step)}
+
+
+def _facts(case: Case, step: Step) -> dict[str, object]:
     if step.now.status is Status.FAILED:
         return {"reason": _reason(step.after), "result_code": step.after.failure[1]}
     if step.now.status is Status.SUCCESS:

@@ -2,7 +2,7 @@
 
 from .access import AccessGrant
 from .asking import CredentialState, StatusQuestion
-from .evidence import Doubt, InboundCallback, Receipt
+from .evidence import Doubt, InboundCallback, OperatorWord, Receipt
 from .installation import AuditEntry, Counter, Installation, OAuthToken
 from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
 from .payments import IdempotencyKey, OpenPrompt, Payment, PaymentEvent, SettledOrder
@@ -25,6 +25,7 @@ __all__ = [
     "MpesaCredential",
     "OAuthToken",
     "OpenPrompt",
+    "OperatorWord",
     "Payment",
     "PaymentEvent",
     "Receipt",

@@ -130,3 +130,28 @@ class Doubt(Identified):
 
     def __str__(self) -> str:
         return self.kind
+
+
+class OperatorWord(Identified):
+    """What a person says about a payment, and why; above a limit a second one has to agree."""
+
+    merchant = models.ForeignKey(Merchant, models.PROTECT, related_name="+", **UNCONSTRAINED)
+    payment = models.ForeignKey(
+        Payment, models.PROTECT, related_name="operator_words", **UNCONSTRAINED
+    )
+    outcome = models.CharField(max_length=10, help_text="paid, failed, reversed or voided")
+    receipt = models.CharField(max_length=32, blank=True)
+    reason = models.CharField(max_length=255)
+    amount = models.DecimalField(max_digits=14, decimal_places=2)
+    spoken_by = models.CharField(max_length=80)
+    spoken_at = models.DateTimeField()
+    approved_by = models.CharField(max_length=80, blank=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["spoken_by", "spoken_at"], name="words_of_an_operator"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} by {self.spoken_by}"

@@ -22,6 +22,7 @@ PREFIXES: Final = {
     "accessgrant": "grt",
     "webhookendpoint": "whe",
     "doubt": "dbt",
+    "operatorword": "wrd",
 }
 
 

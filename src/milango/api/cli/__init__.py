@@ -13,6 +13,9 @@ from .lazy import Command, LazyGroup
 
 COMMANDS: Final = {
     "push": Command("milango.api.cli.push:push", "Send a prompt, and follow it to its end."),
+    "payments": Command(
+        "milango.api.cli.payments:payments", "Show a payment, or say how it ended."
+    ),
     "merchants": Command("milango.api.cli.merchants:merchants", "Add and list merchants."),
     "credentials": Command(
         "milango.api.cli.credentials:credentials", "Add and list tills and paybills."

@@ -1,0 +1,130 @@
+"""An operator's word about a payment: evidence of last resort, with a reason and a name (B4).
+
+Small amounts take one person, within a daily limit for the person and for the payer; larger ones,
+and every voidance, take a second person, who cannot be the first. A word is written down and
+audited before it counts, and it ends in the same room as all other evidence.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from milango.conf import conf
+from milango.core.errors import Declined, InvalidRequest
+from milango.core.payments import Evidence, Outcome, Source
+from milango.models import Installation, OperatorWord, Payment
+
+from . import audit
+from .settle import Settled, settle_many
+
+SAYABLE: Final = {
+    word.value: word for word in (Outcome.PAID, Outcome.FAILED, Outcome.REVERSED, Outcome.VOIDED)
+}
+
+DAY: Final = timedelta(days=1)
+
+
+def speak(
+    payment: Payment, says: str, *, reason: str, actor: str, receipt: str = ""
+) -> tuple[OperatorWord, Settled | None]:
+    """Say how a payment ended. None beside the word: a second person has to approve it.
+
+    Raises InvalidRequest for a word that cannot be said, or without a reason.
+    """
+    outcome = SAYABLE.get(says)
+    if outcome is None:
+        raise InvalidRequest(f"Say one of: {', '.join(SAYABLE)}.", field="outcome")
+    if not reason.strip():
+        raise InvalidRequest("A reason is needed: it is kept with the payment.", field="reason")
+    now = timezone.now()
+    with transaction.atomic(durable=True):
+        # One word at a time, so that two of them cannot both fit below a limit.
+        list(Installation.objects.select_for_update().filter(pk=1))
+        word = OperatorWord.objects.create(
+            merchant_id=payment.merchant_id,
+            payment=payment,
+            outcome=outcome.value,
+            receipt=receipt.strip().upper(),
+            reason=reason.strip()[:255],
+            amount=payment.amount,
+            spoken_by=actor,
+            spoken_at=now,
+        )
+        _audit(word, "payment.word_spoken", actor)
+        settled = _apply(word, now) if _counts_alone(word, now) else None
+    return word, settled
+
+
+def approve(word: OperatorWord, *, actor: str) -> Settled:
+    """Agree with another person's word; it counts from now on.
+
+    Raises Declined `forbidden` for one's own word, `conflict` for one that counts already.
+    """
+    now = timezone.now()
+    with transaction.atomic(durable=True):
+        row = OperatorWord.objects.select_for_update().select_related("payment").get(pk=word.pk)
+        if row.applied_at:
+            raise Declined("already_applied", "This word counts already. Nothing was changed.")
+        if row.spoken_by == actor:
+            message = "Another person has to approve this: you have said it. Nothing was changed."
+            raise Declined("second_person_needed", message)
+        row.approved_by = actor
+        _audit(row, "payment.word_approved", actor)
+        return _apply(row, now)
+
+
+def _counts_alone(word: OperatorWord, now: datetime) -> bool:
+    """Whether no second person is needed, for this word and what was said in the last day."""
+    if word.outcome == Outcome.VOIDED or word.amount > conf().operator_alone:
+        return False
+    alone = OperatorWord.objects.filter(
+        spoken_at__gt=now - DAY, approved_by="", applied_at__isnull=False
+    )
+    by_person = alone.filter(spoken_by=word.spoken_by)
+    for_payer = alone.filter(merchant=word.merchant_id, payment__phone=word.payment.phone)
+    said = max(_sum(by_person), _sum(for_payer))
+    return said + word.amount <= conf().operator_daily
+
+
+def _sum(words: object) -> Decimal:
+    total = words.aggregate(total=Sum("amount"))["total"]  # type: ignore[attr-defined]
+    return total or Decimal(0)
+
+
+def _apply(word: OperatorWord, now: datetime) -> Settled:
+    word.applied_at = now
+    word.save(update_fields=["applied_at", "approved_by"])
+    (settled,) = settle_many(
+        [
+            Evidence(
+                payment_id=word.payment_id,
+                source=Source.OPERATOR,
+                outcome=SAYABLE[word.outcome],
+                observed_at=now,
+                receipt=word.receipt or None,
+                code="operator",
+                text=word.reason,
+                approved=True,
+            )
+        ]
+    )
+    return settled
+
+
+def _audit(word: OperatorWord, action: str, actor: str) -> None:
+    audit.record(
+        actor,
+        action,
+        word.payment.public_id,
+        merchant=word.payment.merchant,
+        word=word.public_id,
+        outcome=word.outcome,
+        amount=str(word.amount),
+        reason=word.reason,
+    )

@@ -1,0 +1,83 @@
+"""An operator's word: a reason, a limit, and a second person above it (B4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from milango.core.errors import Declined, InvalidRequest
+from milango.flows import words
+from milango.flows.settle import settle_many
+from milango.models import AuditEntry, OperatorWord, Payment
+from tests.people import OTHER_PAYER
+
+from .conftest import accepted, paid
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def say(payment: Payment, says: str = "paid", by: str = "cli:asha", **fields: Any) -> OperatorWord:
+    word, _ = words.speak(payment, says, reason="the till slip", actor=by, **fields)
+    return word
+
+
+def status(payment: Payment) -> str:
+    payment.refresh_from_db()
+    return payment.status
+
+
+def test_a_small_amount_takes_one_person_and_a_reason(pay) -> None:
+    payment = pay()
+    say(payment, receipt="uce5k7q2xd")
+    assert (status(payment), payment.receipt_number) == ("Success", "UCE5K7Q2XD")
+    told = payment.events.get(type="payment.succeeded").data
+    assert told["source"] == "operator"
+    assert AuditEntry.objects.get(action="payment.word_spoken").detail["reason"] == "the till slip"
+    with pytest.raises(InvalidRequest):
+        words.speak(pay(), "paid", reason=" ", actor="cli:asha")
+
+
+def test_above_the_limit_another_person_has_to_agree(pay) -> None:
+    payment = pay(amount=2_001)
+    word = say(payment)
+    assert status(payment) == "Pending"
+    with pytest.raises(Declined) as own:
+        words.approve(word, actor="cli:asha")
+    assert own.value.code == "second_person_needed"
+    words.approve(word, actor="cli:juma")
+    assert status(payment) == "Success"
+    with pytest.raises(Declined) as again:
+        words.approve(word, actor="cli:zawadi")
+    assert again.value.code == "already_applied"
+
+
+def test_splitting_below_the_limit_ends_at_the_daily_one(pay) -> None:
+    payments = [pay(amount=1_999, phone=f"2547000000{n:02}") for n in range(20)]
+    for payment in payments:
+        say(payment)
+    assert sum(status(payment) == "Success" for payment in payments) == 5
+
+
+def test_several_operators_cannot_split_one_payers_day(pay) -> None:
+    payments = [pay(amount=1_999) for _ in range(8)]
+    for number, payment in enumerate(payments):
+        say(payment, by=f"cli:person-{number}")
+    assert sum(status(payment) == "Success" for payment in payments) == 5
+
+
+def test_a_voidance_always_takes_two(pay) -> None:
+    payment = pay()
+    settle_many([accepted(payment), paid(payment)])
+    word = say(payment, "voided")
+    assert status(payment) == "Success"
+    words.approve(word, actor="cli:juma")
+    assert status(payment) == "Voided"
+
+
+def test_a_word_does_not_outrank_what_mpesa_proves(pay) -> None:
+    payment = pay(phone=OTHER_PAYER)
+    say(payment, "failed")
+    assert (status(payment), payment.reason) == ("Failed", "operator")
+    settle_many([accepted(payment), paid(payment)])
+    assert (status(payment), payment.late) == ("Success", True)
