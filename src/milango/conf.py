@@ -106,6 +106,10 @@ class Conf:
     raw_days: int = 90
     """Days that the raw bytes of callbacks and deliveries are kept."""
 
+    metrics_token: str = field(default="", repr=False)
+    """What a scraper sends as a bearer token to read `/metrics` and the details of `/readyz` from
+    another machine; without it both are for this machine alone."""
+
     def address(self, path: str) -> str:
         """The public address of a path that begins with a slash.
 
@@ -273,6 +277,12 @@ def _folder(name: str, value: object) -> str:
     return str(value)
 
 
+def _token(name: str, value: object) -> str:
+    if not isinstance(value, str) or 0 < len(value) < 16 or not value.isascii():
+        _wrong(name, "must be text that nobody guesses", "at least 16 random characters")
+    return value
+
+
 def _limit(name: str, value: object) -> Limit:
     example = "a pair (times, seconds) such as (10, 600)"
     pair = tuple(_items(name, value, example))
@@ -298,4 +308,5 @@ _READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "SPOOL": _folder,
     "STREAMS": _whole("streams"),
     "RAW_DAYS": _whole("days"),
+    "METRICS_TOKEN": _token,
 }

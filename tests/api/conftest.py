@@ -21,7 +21,7 @@ ORIGIN = "https://duka.example"
 
 HOT: Final = (
     "test_bad_input test_browsers test_c2b test_callback test_peers test_push "
-    "test_results test_status"
+    "test_request_ids test_results test_status"
 ).split()
 """Files whose tests are run at both doors."""
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 OURS = (
     "content-type cache-control retry-after www-authenticate vary allow "
-    "access-control-allow-origin access-control-expose-headers"
+    "access-control-allow-origin access-control-expose-headers x-request-id"
 ).split()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from milango.api.redaction import LOGGERS, redact
+from milango.api.redaction import LOGGERS
+from milango.core.redaction import redact
 from milango.models import MpesaCredential
 from tests.flows.conftest import make_payment
 from tests.people import PAYER

@@ -92,6 +92,7 @@ WRONG: dict[str, list[Any]] = {
     "RAW_DAYS": [None],
     "STREAMS": [0, "many"],
     "SPOOL": [7, "spool"],
+    "METRICS_TOKEN": [7, "short", "•" * 20],
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from milango.core.answers import Answer, document_answer
 from milango.core.errors import Declined
 from milango.flows import confirmations, questions, receive
+from milango.seen import requests
 
 from .door import plain_door
 from .requests import peer_in, read_body
@@ -17,6 +18,7 @@ from .requests import peer_in, read_body
 
 def _read(request: HttpRequest) -> tuple[bytes, dict[str, str], str]:
     """The body, the headers that are kept with it, and where it came from."""
+    requests.begin_if(request.headers.get(requests.HEADER))
     body = read_body(request, receive.BODY_LIMIT)
     kept = {name: request.headers[name] for name in receive.KEPT_HEADERS if name in request.headers}
     return body, kept, peer_in(request)

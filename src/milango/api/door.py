@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from milango.core.answers import Answer, preflight_answer
+from milango.seen import requests
 
 from .answers import answer_of, is_listed, open_to_origin, origin_in, response_of
 
@@ -43,6 +44,7 @@ class Door(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Nothing is negotiated, and nobody is looked up, before the view's own checks."""
+        requests.begin(request._request.headers.get(requests.HEADER))
 
     def options(  # type: ignore[override]
         self, request: Request, *args: Any, **kwargs: Any
@@ -58,7 +60,9 @@ class Door(APIView):
     def finalize_response(  # type: ignore[override]
         self, request: Request, response: HttpResponse, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Listed pages may read the answer."""
+        """Listed pages may read the answer. It carries the id that the caller gave the request."""
+        for name, value in requests.echo(request._request.headers.get(requests.HEADER)).items():
+            response[name] = value
         return open_to_origin(response, request._request)
 
 

@@ -7,9 +7,10 @@ route's name in place of what is secret or personal in a path of ours, before an
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
+
+from milango.core.redaction import redact
 
 LOGGERS: Final = (
     "django.request",
@@ -26,21 +27,6 @@ LOGGERS: Final = (
     "daphne.access",
 )
 """Who logs the paths of requests, or hands whole requests to formatters."""
-
-RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
-    (re.compile(r"(/callbacks/(?:stk|c2b|result)/)[^\s\"'?]+"), r"\1<token>"),
-    (re.compile(r"(/api/v1/payments/status/)[^\s\"'?]+"), r"\1<checkout_id>"),
-    (re.compile(r"(/api/v1/[^\s\"'?]*\?)[^\s\"']+"), r"\1…"),
-    (re.compile(r"\b[0-9a-f]{76,}\b"), "<token>"),
-    (re.compile(r"\bws_CO_\w+"), "ws_CO_…"),
-)
-
-
-def redact(text: str) -> str:
-    """The text without the secret parts of our addresses."""
-    for pattern, instead in RULES:
-        text = pattern.sub(instead, text)
-    return text
 
 
 class RedactPaths(logging.Filter):

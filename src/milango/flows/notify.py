@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from milango.models import PaymentEvent, WebhookDelivery
+from milango.models import Payment, PaymentEvent, WebhookDelivery
 from milango.models.ids import uuid7, uuid7_hex
 
 from .rows import RowOf
@@ -52,6 +52,22 @@ def next_event(
     return Event(
         uuid7(), payment.id, payment.merchant_id, payment.event_count, type, at, data or {}
     )
+
+
+def created(payment: Payment, request_id: str) -> Event:
+    """The first event of a payment. It keeps the id of the request that asked for it."""
+    data = {"request_id": request_id} if request_id else None
+    return next_event(payment, "payment.created", payment.created_at, data)
+
+
+def request_ids(payment_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Under which `X-Request-ID` payments were asked for, for those where one is known.
+
+    One query, over an index. A webhook names it, so that it can be followed to the request.
+    """
+    first = PaymentEvent.objects.filter(payment_id__in=list(payment_ids), seq=1)
+    rows = first.values_list("payment_id", "data")
+    return {payment_id: data["request_id"] for payment_id, data in rows if "request_id" in data}
 
 
 def write(events: Iterable[Event]) -> None:

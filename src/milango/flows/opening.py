@@ -25,6 +25,7 @@ from milango.core.inputs import PushRequest
 from milango.daraja import DynamicMpesaClient
 from milango.models import IdempotencyKey, MpesaCredential, OpenPrompt, Payment, SettledOrder
 from milango.models.ids import uuid7
+from milango.seen import requests
 
 from . import batches, installations, notify
 from .batches import Verb
@@ -54,6 +55,8 @@ class Opening(msgspec.Struct, eq=False):
     request: PushRequest
     peer: str
     opened: Opened
+    request_id: str = ""
+    """The `X-Request-ID` under which it was asked for; the payment's webhooks name it."""
 
     @property
     def payment(self) -> Payment:
@@ -83,9 +86,8 @@ def draft(
     _check_amount_is_open(caller)
     credential = find_credential(caller, request)
     installations.require_adopted()
-    return Opening(
-        caller, request, peer, _new_payment(caller, credential, request, idempotency_key)
-    )
+    opened = _new_payment(caller, credential, request, idempotency_key)
+    return Opening(caller, request, peer, opened, requests.current())
 
 
 def _check_amount_is_open(caller: Caller) -> None:
@@ -328,7 +330,7 @@ def _write(openings: list[Opening]) -> None:
     if not openings:
         return
     payments = [opening.payment for opening in openings]
-    created = [notify.next_event(p, "payment.created", p.created_at) for p in payments]
+    created = [notify.created(opening.payment, opening.request_id) for opening in openings]
     store().insert(NEW_PAYMENTS, [_payment_row(payment) for payment in payments])
     store().insert(EVENTS, [event.row() for event in created])
     for payment in payments:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Final, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
@@ -18,6 +19,7 @@ from milango.core.answers import Answer, cors_headers, problem_answer
 from milango.core.intake import origin_of
 from milango.flows.callers import is_known_origin
 from milango.flows.problems import our_error
+from milango.seen import requests
 
 from . import callbacks, push, spool, status, streams
 from .bell import Bell
@@ -109,7 +111,8 @@ class Front:
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do something that blocks, such as a read, beside the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        context = copy_context()  # the request's id goes along
+        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, work)
 
     async def quickly(self, work: Callable[[], T]) -> T:
         """Do something that mostly finds all it asks for remembered; otherwise in a thread."""
@@ -168,6 +171,10 @@ class Front:
         self, route: Route, variable: str, request: Request, receive: Receive, send: Send
     ) -> None:
         own = (receive, send) if route.streams else ()
+        is_page = request.path.startswith(PAGES)
+        take_id = requests.begin if is_page else requests.begin_if
+        given_id = request.header(b"x-request-id")
+        take_id(given_id)
         try:
             answer = await route.handle(self, request, variable, *own)
         except Gone:
@@ -176,8 +183,8 @@ class Front:
             answer = problem_answer(our_error(error))
         if answer is None:
             return
-        if request.path.startswith(PAGES):
-            answer = answer.plus(await self.cors(request))
+        if is_page:
+            answer = answer.plus(await self.cors(request) | requests.echo(given_id))
         await write(answer, send)
 
     async def cors(self, request: Request) -> dict[str, str]:

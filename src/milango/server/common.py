@@ -74,26 +74,6 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")
 ]
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"routes": {"()": "milango.server.logs.RoutesNotPaths"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {
-        # On the handler, so that no logger, of ours or of a package, is forgotten.
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["routes"],
-        }
-    },
-    "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {
-        "django": {"handlers": [], "level": "WARNING", "propagate": True},
-        "milango": {"level": "INFO"},
-    },
-}
-
 
 def sqlite(file: str) -> dict[str, Any]:
     """An embedded database that survives a power cut and lets writers wait for their turn."""

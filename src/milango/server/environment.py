@@ -30,6 +30,8 @@ OPTIONAL: Final = {
     "MILANGO_CONFIRM_ABOVE": "KES above which a callback alone is not proof; 20000",
     "MILANGO_SPOOL": "a folder on the local disk that keeps callbacks while the database is away",
     "MILANGO_DATABASE_POOL": "most connections to PostgreSQL of one process; 16",
+    "MILANGO_LOG_FORMAT": "json (one object a line) or text; json",
+    "MILANGO_METRICS_TOKEN": "what a scraper on another machine sends to /metrics and /readyz",
 }
 
 
@@ -95,9 +97,19 @@ class Environment:
             said["CALLBACK_SOURCES"] = [*CALLBACK_SOURCES, *sources]
         if folder := self.text("MILANGO_SPOOL"):
             said["SPOOL"] = folder
+        if token := self.text("MILANGO_METRICS_TOKEN"):
+            said["METRICS_TOKEN"] = token
         if limit := self.text("MILANGO_CONFIRM_ABOVE"):
             said["CONFIRM_ABOVE"] = _money(limit)
         return said
+
+    @property
+    def json_logs(self) -> bool:
+        """Raises ImproperlyConfigured for a format that there is not."""
+        word = self.text("MILANGO_LOG_FORMAT") or "json"
+        if word not in {"json", "text"}:
+            raise ImproperlyConfigured("MILANGO_LOG_FORMAT must be json or text.")
+        return word == "json"
 
     @property
     def database(self) -> dict[str, Any]:

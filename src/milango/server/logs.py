@@ -1,10 +1,90 @@
-"""Logs name routes, never addresses: a callback's address is a secret (A6), and a status
-address may hold a payer's number (A7)."""
+"""The server's log: JSON lines in production, plain lines in the demo, nobody's secrets in either.
+
+All of it goes through the standard library's logging, so that packages' records are treated as
+ours are. Logs name routes, never addresses: a callback's address is a secret (A6), and a status
+address may hold a payer's number (A7).
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import MutableMapping
 from typing import Any
+
+import structlog
+from structlog.typing import Processor
+
+from milango.core.redaction import redact_fields
+from milango.seen import requests
+
+
+def configuration(*, json: bool) -> dict[str, Any]:
+    """Django's `LOGGING`: one handler, on stderr, for everybody."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"routes": {"()": "milango.server.logs.RoutesNotPaths"}},
+        "formatters": {"line": {"()": "milango.server.logs.formatter", "json": json}},
+        "handlers": {
+            # On the handler, so that no logger, of ours or of a package, is forgotten.
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": ["routes"],
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            "django": {"handlers": [], "level": "WARNING", "propagate": True},
+            "milango": {"level": "INFO"},
+        },
+    }
+
+
+def formatter(*, json: bool) -> logging.Formatter:
+    """From any record to its line."""
+    before: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_request_id,
+    ]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=before,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            redact_record,  # after the traceback has become text
+            _lines(json=json),
+        ],
+    )
+
+
+def _lines(*, json: bool) -> Processor:
+    if json:
+        return structlog.processors.JSONRenderer(sort_keys=True, ensure_ascii=False)
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        exception_formatter=structlog.dev.plain_traceback,
+        pad_event_to=0,
+    )
+
+
+def add_request_id(
+    logger: Any, method: str, record: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Say which request a line belongs to."""
+    if found := requests.current():
+        record["request_id"] = found
+    return record
+
+
+def redact_record(
+    logger: Any, method: str, record: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Take out what is secret or personal, from every field."""
+    return redact_fields(record)
 
 
 class RoutesNotPaths(logging.Filter):

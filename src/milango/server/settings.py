@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from .common import *  # noqa: F403 - the shared part of a settings file
 from .environment import Environment
+from .logs import configuration
 
 _env = Environment()
 
 SECRET_KEY = _env.secret_key
 DATABASES = {"default": _env.database}
 MILANGO = _env.milango
+LOGGING = configuration(json=_env.json_logs)
 
 # Loopback too: health checks come from the machine itself.
 ALLOWED_HOSTS = [_env.host, "127.0.0.1", "localhost"]

@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from milango.server.common import *  # noqa: F403 - the shared part of a settings file
 from milango.server.common import INSTALLED_APPS as _SHARED
 from milango.server.common import sqlite
+from milango.server.logs import configuration
 
 from .home import Home
 
@@ -27,6 +28,8 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost"]  # no other name may lead a browser h
 # Pages on other ports of this machine share its cookies: names of our own keep them apart.
 SESSION_COOKIE_NAME = "milango_demo_session"
 CSRF_COOKIE_NAME = "milango_demo_csrf"
+
+LOGGING = configuration(json=False)
 
 MILANGO = {
     "PUBLIC_URL": f"http://127.0.0.1:{_known['port']}",

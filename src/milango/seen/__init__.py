@@ -1,0 +1,1 @@
+"""How the operator sees what goes on: request ids, numbers, and traces. Knows no Django."""
