@@ -273,3 +273,19 @@ def test_a_doubt_is_resolved_with_a_note(staff, mine) -> None:
     assert doubt.resolved_at is not None
     assert AuditEntry.objects.filter(action="doubt.resolved").count() == 1
     assert audit.first_broken() is None
+
+
+def test_what_is_done_in_the_admin_stands_in_the_trail(owner, mine) -> None:
+    merchant = mine["merchant"]
+    page = owner.get(url(Merchant, "change", merchant.pk)).content.decode()
+    forms = dict.fromkeys(re.findall(r'name="([a-z_]+-(?:TOTAL|INITIAL)_FORMS)"', page), "0")
+    form = {"name": "Renamed", "tariff": "", **forms}
+    assert owner.post(url(Merchant, "change", merchant.pk), form).status_code == 302
+    entry = AuditEntry.objects.get(action="merchant.changed")
+    assert (entry.actor, entry.merchant) == ("admin:owner", merchant)
+    assert "Name" in entry.detail["fields"]
+    person = {"username": "cashier", "password1": "long enough 1", "password2": "long enough 1"}
+    add = reverse("admin:auth_user_add")
+    assert owner.post(add, person | {"usable_password": "true"}).status_code == 302
+    assert AuditEntry.objects.get(action="user.added").actor == "admin:owner"
+    assert audit.first_broken() is None

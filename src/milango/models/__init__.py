@@ -3,7 +3,7 @@
 from .access import AccessGrant
 from .asking import CredentialState, StatusQuestion
 from .evidence import Doubt, InboundCallback, OperatorWord, Receipt
-from .installation import AuditEntry, Counter, Installation, OAuthToken
+from .installation import AuditEntry, AuditKey, Counter, Heartbeat, Installation, OAuthToken
 from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
 from .payments import IdempotencyKey, OpenPrompt, Payment, PaymentEvent, SettledOrder
 from .webhooks import WebhookDelivery, WebhookEndpoint
@@ -12,10 +12,12 @@ __all__ = [
     "AccessGrant",
     "ApiKey",
     "AuditEntry",
+    "AuditKey",
     "Counter",
     "CredentialState",
     "Customer",
     "Doubt",
+    "Heartbeat",
     "IdempotencyKey",
     "InboundCallback",
     "Installation",

@@ -19,6 +19,13 @@ class Installation(models.Model):
     uuid = models.UUIDField(default=uuid4, editable=False)
     public_url = models.CharField(max_length=255)
     adopted_at = models.DateTimeField(auto_now=True)
+    audit_end = models.CharField(
+        max_length=96,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="Number and MAC of the audit trail's last entry.",
+    )
 
     class Meta:
         constraints = [
@@ -79,3 +86,25 @@ class AuditEntry(Identified):
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}"
+
+
+class AuditKey(models.Model):
+    """What verifies audit entries under a key that may be gone: sealed like every secret."""
+
+    kid = models.CharField(max_length=2, primary_key=True)
+    key = EncryptedField()
+
+    def __str__(self) -> str:
+        return self.kid
+
+
+class Heartbeat(models.Model):
+    """A process that does background work, and when it last said so."""
+
+    name = models.CharField(max_length=48, primary_key=True)
+    host = models.CharField(max_length=16, help_text="A hash of the machine's name.")
+    started_at = models.DateTimeField()
+    at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.name

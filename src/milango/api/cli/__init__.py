@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "keys": Command("milango.api.cli.keys:keys", "Create, revoke and list API keys."),
     "worker": Command("milango.api.cli.worker:worker", "Do the background work, until stopped."),
     "check": Command("milango.api.cli.check:check", "Say what needs a person's attention."),
+    "audit": Command("milango.api.cli.audit:audit", "Read and verify the trail of who did what."),
     "adopt": Command("milango.api.cli.installation:adopt", "Move this database to this address."),
     "new-key": Command("milango.api.cli.installation:new_key", "Make an encryption key."),
     "rotate-keys": Command(

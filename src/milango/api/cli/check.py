@@ -101,7 +101,7 @@ def _audit() -> Iterator[str]:
 
     broken = audit.first_broken()
     if broken:
-        yield f"Entry {broken.number} was changed, or the one before it is gone."
+        yield f"{broken} See: milango audit verify"
 
 
 CHECKS: Final[dict[str, Callable[[], Iterator[str]]]] = {

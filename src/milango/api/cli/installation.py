@@ -43,7 +43,8 @@ def rotate_keys() -> None:
     """
     from rich.console import Console
 
-    from milango.flows import keys
+    from milango import sealing
+    from milango.flows import audit, keys
 
     console = Console(stderr=True)
     with console.status("Sealing secrets anew …") as status:
@@ -53,6 +54,8 @@ def rotate_keys() -> None:
             status.update(f"Sealing secrets anew … {line}")
 
         counts = keys.rotate_keys(tell)
+        audit.keep_keys()
+        audit.record(actor(), "keys.rotated", f"key {sealing.current_key_id()}", counts=counts)
     click.echo(
         f"{counts['rotated']} sealed anew, {counts['skipped']} were already, "
         f"{counts['failed']} failed."

@@ -40,7 +40,7 @@ def push(merchant: str, no_wait: bool, **given: str) -> None:
     """
     from milango.core.errors import MilangoError
     from milango.core.phones import mask
-    from milango.flows import charge
+    from milango.flows import audit, charge
     from milango.flows.callers import owner_of
 
     caller = owner_of(merchant_named(merchant))
@@ -51,6 +51,8 @@ def push(merchant: str, no_wait: bool, **given: str) -> None:
         for each in getattr(error, "errors", [error]):
             click.echo(f"Error: {each}", err=True)
         raise click.exceptions.Exit(OPEN) from None
+    asked = {"amount": str(request.amount), "short_code": payment.short_code}
+    audit.record(actor(), "prompt.sent", payment.public_id, merchant=payment.merchant, **asked)
     click.echo(
         f"{payment.public_id}: KES {request.amount} asked of {mask(request.phone_number)} "
         f"for {payment.short_code} by {actor()}."

@@ -1,0 +1,54 @@
+"""What is done in the admin stands in the audit trail, for pages that are not ours as well."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+from milango.flows import audit
+from milango.models import Merchant
+
+TOLD_BY_THEIR_FLOW: Final = frozenset({"mpesacredential", "apikey", "webhookendpoint", "doubt"})
+"""Models of ours whose changes are written down with more detail where they are made."""
+
+VERBS: Final = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
+
+
+@receiver(post_save, sender=LogEntry, dispatch_uid="milango.admin.trail")
+def keep(instance: LogEntry, created: bool, **kwargs: Any) -> None:
+    """Django's own history can be edited; ours cannot. Only names of fields are taken over."""
+    kind = instance.content_type
+    if not created or kind is None:
+        return
+    ours = kind.app_label == "milango"
+    if ours and kind.model in TOLD_BY_THEIR_FLOW:
+        return
+    audit.record(
+        f"admin:{instance.user.get_username()}",
+        f"{kind.model[:30]}.{VERBS.get(instance.action_flag, 'touched')}",
+        f"{kind.model} {instance.object_id}",
+        merchant=_merchant(instance) if ours and kind.model == "merchant" else None,
+        fields=_fields(instance),
+    )
+
+
+def _merchant(entry: LogEntry) -> Merchant | None:
+    return Merchant.objects.filter(pk=str(entry.object_id)).first()
+
+
+def _fields(entry: LogEntry) -> list[str]:
+    """Which fields, and which rows below it, were touched; never what stands in them."""
+    try:
+        said = json.loads(entry.change_message or "[]")
+    except ValueError:
+        return []
+    found: list[str] = []
+    for each in said if isinstance(said, list) else []:
+        for verb, what in each.items():
+            below = [f"{what['name']} {verb}"] if isinstance(what, dict) and "name" in what else []
+            found += below or list(what.get("fields", []) if isinstance(what, dict) else [])
+    return found

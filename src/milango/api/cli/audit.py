@@ -1,0 +1,98 @@
+"""`milango audit`: who did what, and whether anybody has changed the trail."""
+
+from __future__ import annotations
+
+import json as encoder
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .lazy import with_django
+
+if TYPE_CHECKING:
+    from milango.models import AuditEntry
+
+
+@click.group()
+def audit() -> None:
+    """Read and verify the trail of who did what."""
+
+
+@audit.command()
+@click.option("--expect", default="", metavar="NUMBER:MAC", help="The end that was told earlier.")
+@with_django
+def verify(expect: str) -> None:
+    """Walk the whole trail; exit code 1 if it is not as it was written.
+
+    Tells the first entry that was changed, moved or removed, and whether entries at the end were
+    cut off. Keep the end that it prints outside this machine, and give it back as --expect: then
+    not even a restored older database can pass.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from milango.flows import audit as trail
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Verifying", total=trail.count())
+        found = trail.verify(lambda number: progress.update(task, completed=number), expect)
+    click.echo(f"{found.entries} entries are as they were written. The end: {found.end}")
+    if found.broken:
+        click.echo(str(found.broken), err=True)
+        raise click.exceptions.Exit(1)
+
+
+@audit.command("list")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--action", default="", help="Only these, such as key.created.")
+@click.option("--before", default=0, metavar="NUMBER", help="Only older ones than this entry.")
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@with_django
+def show(limit: int, action: str, before: int, as_json: bool) -> None:
+    """List entries, newest first."""
+    from milango.models import AuditEntry
+
+    rows = AuditEntry.objects.select_related("merchant").order_by("-number")
+    if action:
+        rows = rows.filter(action=action)
+    if before:
+        rows = rows.filter(number__lt=before)
+    entries = [_document(entry) for entry in rows[:limit]]
+    if as_json:
+        for entry in entries:
+            click.echo(encoder.dumps(entry))
+    else:
+        _print(entries)
+
+
+def _document(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "number": entry.number,
+        "at": entry.at.isoformat(),
+        "actor": entry.actor,
+        "action": entry.action,
+        "subject": entry.subject,
+        "merchant": entry.merchant.name if entry.merchant else None,
+        "detail": entry.detail,
+    }
+
+
+def _print(entries: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("No.", "When (UTC)", "Who", "What", "To what", "Merchant", "Detail", box=None)
+    for entry in entries:
+        detail = ", ".join(f"{name}: {value}" for name, value in entry["detail"].items())
+        words = (entry["number"], entry["at"][:19], entry["actor"], entry["action"])
+        more = (entry["subject"], entry["merchant"] or "", detail)
+        table.add_row(*(_plain(word) for word in (*words, *more)))
+    Console(width=None if len(entries) else 80).print(table, markup=False)
+
+
+def _plain(word: object) -> Any:
+    """Names come from outside: no colour codes, control or direction characters in a terminal."""
+    from rich.text import Text
+
+    return Text("".join(each if each.isprintable() else "�" for each in str(word)))
