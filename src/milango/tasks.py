@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from django.utils import timezone
 
 from milango.core.errors import Declined
-from milango.flows import book, installations, pulls, reconcile, sweep
+from milango.flows import book, heartbeats, installations, pulls, reconcile, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,16 @@ BACK_OFF: Final = 5.0
 
 def run(stop: threading.Event) -> None:
     """Work until `stop` is set. A database that goes away is waited for."""
-    swept = float("-inf")
+    swept = beaten = float("-inf")
     said = ""
     while not stop.is_set():
         wait = PAUSE
         try:
             close_old_connections()
             installations.require_adopted()
+            if time.monotonic() - beaten > heartbeats.EVERY:
+                heartbeats.beat()
+                beaten = time.monotonic()
             reconcile.ask_due()
             pulls.pull_due(timezone.now())
             if time.monotonic() - swept > SWEEP_EVERY:

@@ -6,7 +6,7 @@ routes of your own below those go before this include.
 
 from django.urls import path
 
-from .api import callbacks, pages, views
+from .api import callbacks, operator, pages, views
 from .api.routes import API
 
 app_name = "milango"
@@ -21,6 +21,8 @@ urlpatterns = [
     path("callbacks/result/<str:token>", callbacks.status_result, name="status-result"),
     path("callbacks/result/<str:token>/timeout", callbacks.status_timeout, name="status-timeout"),
     path("healthz", views.healthz, name="healthz"),
+    path("readyz", operator.readyz, name="readyz"),
+    path("metrics", operator.metrics, name="metrics"),
     path("api/v1/", views.nowhere),
     path("api/v1/<path:path>", views.nowhere),
     path("callbacks/<path:path>", views.nowhere),

@@ -50,3 +50,20 @@ def test_a_callback_keeps_the_id_that_the_proxy_gave_it(credential: Any) -> None
     prompted = Prompted(credential)
     prompted.post(paid(prompted.payment), headers={"X-Request-ID": "edge-7"})
     assert InboundCallback.objects.get().headers["x-request-id"] == "edge-7"
+
+
+def test_a_push_is_timed_by_its_credential(
+    api: Api, daraja: Daraja, credential: Any, wish: dict[str, Any]
+) -> None:
+    from milango.seen import metrics
+
+    daraja.register(credential)
+    api.push(wish)
+    for call in ("token", "push"):
+        labels = {
+            "call": call,
+            "environment": credential.environment,
+            "short_code": credential.short_code,
+        }
+        count = metrics.REGISTRY.get_sample_value("milango_daraja_request_seconds_count", labels)
+        assert count == 1, call

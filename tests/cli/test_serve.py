@@ -223,3 +223,36 @@ def test_the_documents_name_every_setting_and_no_command_that_is_not_there() -> 
     text = production + (documents / "demo.md").read_text("utf-8")
     named = set(re.findall(r"milango (?:--on-demo )?([a-z][a-z-]+)", text))
     assert named <= set(cli.table)
+
+
+def _numbers(served: Served) -> dict[str, float]:
+    url = f"http://127.0.0.1:{served.port}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+@pytest.mark.slow
+def test_each_process_answers_for_all_with_what_they_counted(served: Served) -> None:
+    assert served.run("migrate").returncode == 0
+    served.start("--workers", "2")
+    name = 'milango_requests_total{method="GET",route="/healthz",status="200"}'
+    before = _numbers(served)[name]
+    for _ in range(20):
+        assert served.status("/healthz") == 200
+    assert _numbers(served)[name] - before == 20
+    assert served.status("/readyz") == 503, "nobody does the background work"
+    served.stop()
+
+
+@pytest.mark.slow
+def test_a_server_with_its_own_worker_becomes_ready(served: Served) -> None:
+    assert served.run("migrate").returncode == 0
+    served.start()
+    for _ in range(100):
+        if served.status("/readyz") == 200:
+            break
+        time.sleep(0.1)
+    assert served.status("/readyz") == 200
+    served.stop()

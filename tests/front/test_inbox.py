@@ -185,3 +185,24 @@ def test_what_is_declined_for_one_is_not_declined_for_all() -> None:
         "too_many",
         "done",
     ]
+
+
+async def test_batches_are_counted_and_the_hot_doors_answers_too() -> None:
+    from milango.front.app import ROUTES
+    from milango.front.tally import Tally
+    from milango.seen import metrics
+
+    found = metrics.REGISTRY.get_sample_value
+    labels = {"verb": "work"}
+    items = found("milango_inbox_batch_size_sum", labels) or 0
+    work, inbox = Work(), Inbox(writers=1)
+    work.go.set()
+    await asyncio.gather(*(inbox.submit(work.verb, (n, n)) for n in range(5)))
+    await inbox.close()
+    assert (found("milango_inbox_batch_size_sum", labels) or 0) - items == 5
+    tally = Tally()
+    named = {"method": "POST", "route": "/callbacks/stk/*", "status": "418"}
+    for _ in range(3):
+        tally.add(ROUTES[0], 418)
+    tally.hand_on()
+    assert found("milango_requests_total", named) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeVar
@@ -16,7 +17,7 @@ from milango.core import phones, references
 from milango.core.amounts import parse_amount
 from milango.core.errors import DarajaBusy, DarajaError, DarajaRefused, DarajaSilent
 
-from . import messages
+from . import messages, questions
 from .answers import InvalidToken, read_push, read_token
 from .asking import LONGEST_ANSWER, Asking, Initiator
 from .messages import Private, PushAccepted
@@ -35,6 +36,22 @@ CONNECT: Final = 10.0
 """Seconds for a connection. Until there is one, nothing was sent."""
 
 _SHARED: Final = MemoryTokenStore()
+
+Watch = Callable[[str], AbstractContextManager[object]]
+"""Somebody who wants to know of each exchange, how long it takes and how it fails."""
+
+CALLS: Final[Mapping[str, str]] = {
+    messages.PUSH_PATH: "push",
+    messages.QUERY_PATH: "query",
+    questions.STATUS_PATH: "status",
+    questions.PULL_PATH: "pull",
+    questions.PULL_REGISTER_PATH: "register",
+    **{questions.REGISTER_PATH.format(version=v): "register" for v in questions.C2B_VERSIONS},
+}
+
+
+def _unwatched(call: str) -> AbstractContextManager[object]:
+    return nullcontext()
 
 
 class DynamicMpesaClient(Asking):
@@ -62,9 +79,11 @@ class DynamicMpesaClient(Asking):
         initiator_password: str = "",
         initiator_certificate: str = "",
         security_credential: str = "",
+        watch: Watch = _unwatched,
     ) -> None:
         """Take a credential (any object with these attributes, such as `MpesaCredential`), or
-        the attributes themselves. `timeout` is in seconds, for one request.
+        the attributes themselves. `timeout` is in seconds, for one request. `watch` is
+        entered around each exchange with the name of the call: push, query, status, pull, register or token.
 
         Who asks Transaction Status gives an initiator as well: its name, its password and
         Safaricom's certificate (PEM text), or instead of these two a ready security credential.
@@ -96,6 +115,7 @@ class DynamicMpesaClient(Asking):
         self._tokens = token_store or _SHARED
         self._key = token_key(self.base_url, self._consumer_key, self._consumer_secret)
         self._timeout = timeout
+        self._watch = watch
 
     def __repr__(self) -> str:
         return f"<DynamicMpesaClient {self.kind} {self.short_code} ({self.environment})>"
@@ -191,12 +211,14 @@ class DynamicMpesaClient(Asking):
         """
         token = await self._token()
         try:
-            return read(*await self._post(path, request, token, longest))
+            with self._watch(CALLS[path]):
+                return read(*await self._post(path, request, token, longest))
         except InvalidToken:
             await self._tokens.drop(self._key, token.access_token)
         token = await self._token()
         try:
-            return read(*await self._post(path, request, token, longest))
+            with self._watch(CALLS[path]):
+                return read(*await self._post(path, request, token, longest))
         except InvalidToken as error:
             refused = _refused_token(error)
         raise refused
@@ -225,6 +247,10 @@ class DynamicMpesaClient(Asking):
         return await shared_token(self._tokens, self._key, self._fetch_token)
 
     async def _fetch_token(self) -> Token:
+        with self._watch("token"):
+            return await self._fetch()
+
+    async def _fetch(self) -> Token:
         http = await session()
         asked_at = time.time()
         try:

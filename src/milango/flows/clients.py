@@ -7,6 +7,7 @@ from typing import Final
 from milango.conf import conf
 from milango.daraja import DynamicMpesaClient
 from milango.models import MpesaCredential
+from milango.seen import metrics
 
 from .caches import Remembered
 from .tokens import TableTokenStore
@@ -22,8 +23,10 @@ def client_for(credential: MpesaCredential) -> DynamicMpesaClient:
 
 
 def _open(credential: MpesaCredential) -> DynamicMpesaClient:
+    environment, short_code = credential.environment, credential.short_code
     return DynamicMpesaClient(
         credential,
         base_url=conf().daraja_urls.get(credential.environment),
         token_store=TableTokenStore(),
+        watch=lambda call: metrics.daraja_call(call, environment, short_code),
     )

@@ -27,6 +27,7 @@ from .http import Gone, Receive, Request, Scope, Send, write
 from .inbox import Inbox
 from .spool import Spool
 from .streams import EVENT_STREAM
+from .tally import Tally
 from .turns import Turns
 from .waiting import Waiters
 
@@ -44,6 +45,11 @@ class Route(NamedTuple):
     handle: Callable[..., Awaitable[Answer | None]]
     streams: bool = False
     """Taken only when an event stream is asked for; writes its answer itself."""
+
+    @property
+    def template(self) -> str:
+        """The route as it is counted: its variable part is nobody's business."""
+        return f"{self.prefix}{'*' if self.prefix.endswith('/') else ''}{self.suffix}"
 
     def match(self, scope: Scope) -> str | None:
         """The variable part of the path; None: this is not the route."""
@@ -97,6 +103,7 @@ class Front:
         self._django = django
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="milango-reader")
         self._to_the_end: set[asyncio.Task[Any]] = set()
+        self._tally = Tally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI has it."""
@@ -156,6 +163,7 @@ class Front:
 
     async def close(self) -> None:
         """Answer what was accepted, then stop."""
+        self._tally.hand_on()
         await asyncio.gather(*self._to_the_end, return_exceptions=True)
         if self.spool:
             await self.spool.close()
@@ -181,6 +189,7 @@ class Front:
             return
         except Exception as error:
             answer = problem_answer(our_error(error))
+        self._tally.add(route, answer.status if answer else 200)
         if answer is None:
             return
         if is_page:

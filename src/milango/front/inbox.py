@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +23,7 @@ from django.db import connection
 from milango.core.errors import Declined
 from milango.flows import batches
 from milango.flows.batches import Verb
+from milango.seen import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,9 @@ class Inbox:
         self._waiting: deque[Job] = deque()
         self._most_waiting = most_waiting
         self._busy: set[Hashable] = set()
-        self._idle = [Writer(number, self._loop, self._done) for number in range(writers)]
+        self._idle = [
+            Writer(number, self._loop, self._done, self._count) for number in range(writers)
+        ]
         self._writers = list(self._idle)
         self._turn_is_coming = False
         self._closing = False
@@ -125,6 +129,10 @@ class Inbox:
         self._take_a_turn()
         self._rest_if_done()
 
+    def _count(self, batch: list[Job], seconds: float) -> None:
+        """In the writer's thread, once a batch: on the loop it would cost every item."""
+        metrics.batch_done(batch[0].verb.name, len(batch), seconds, len(self._waiting))
+
     def _rest_if_done(self) -> None:
         if self._closing and len(self._idle) == len(self._writers):
             self._at_rest.set()
@@ -138,10 +146,12 @@ class Writer:
         number: int,
         loop: asyncio.AbstractEventLoop,
         done: Callable[[Writer, list[Job], Sequence[Any]], None],
+        count: Callable[[list[Job], float], None],
     ) -> None:
         self._batches: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._loop = loop
         self._done = done
+        self._count = count
         self._thread = threading.Thread(
             target=self._run, name=f"milango-writer-{number}", daemon=True
         )
@@ -161,6 +171,8 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
+            began = perf_counter()
             outcomes = batches.run(batch[0].verb, [job.item for job in batch])
+            self._count(batch, perf_counter() - began)
             self._loop.call_soon_threadsafe(self._done, self, batch, outcomes)
         connection.close()

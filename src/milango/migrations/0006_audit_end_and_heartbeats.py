@@ -30,6 +30,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='installation',
             name='audit_end',
-            field=models.CharField(blank=True, default='', editable=False, help_text="Number and MAC of the audit trail's last entry.", max_length=96),
+            field=models.CharField(blank=True, db_default='', default='', editable=False, help_text="Number and MAC of the audit trail's last entry.", max_length=96),
         ),
     ]

@@ -23,6 +23,7 @@ class Installation(models.Model):
         max_length=96,
         blank=True,
         default="",
+        db_default="",  # the previous release makes this row without it
         editable=False,
         help_text="Number and MAC of the audit trail's last entry.",
     )

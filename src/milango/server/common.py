@@ -46,6 +46,7 @@ UNFOLD: dict[str, Any] = {
 }
 
 MIDDLEWARE = [
+    "milango.api.middleware.seen",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -5,12 +5,19 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Final
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from milango.seen.metrics import FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -28,17 +35,21 @@ def run(command: list[str], number: int, grace: float) -> None:
     """Keep so many processes of the command running until SIGINT or SIGTERM."""
     stop = _Stop()
     born: dict[subprocess.Popen[bytes], float] = {}
+    numbers, mine = _folder_of_numbers()
     try:
         while not stop.asked:
             for process in [each for each in born if each.poll() is not None]:
                 age = time.monotonic() - born.pop(process)
+                mark_process_dead(process.pid, numbers)  # type: ignore[no-untyped-call]
                 logger.error("a server process ended with %s", process.returncode)
                 time.sleep(max(0.0, TOO_SOON - age))
             while len(born) < number and not stop.asked:
-                born[_start(command)] = time.monotonic()
+                born[_start(command, numbers)] = time.monotonic()
             time.sleep(PAUSE)
     finally:
         _end(list(born), grace)
+        if mine:
+            shutil.rmtree(numbers, ignore_errors=True)
 
 
 def is_worker() -> bool:
@@ -58,9 +69,20 @@ class _Stop:
         self.asked = True
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+def _folder_of_numbers() -> tuple[str, bool]:
+    """Where the processes put what they count, and whether the folder is ours to remove.
+
+    An operator who names one may name it for `milango worker` as well: then /metrics tells of both.
+    """
+    if given := os.environ.get(FOLDER):
+        Path(given).mkdir(parents=True, exist_ok=True)
+        return given, False
+    return tempfile.mkdtemp(prefix="milango-metrics-"), True
+
+
+def _start(command: list[str], numbers: str) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "milango.server", *command]
-    return subprocess.Popen(words, env=os.environ | {WORKER: "1"})
+    return subprocess.Popen(words, env=os.environ | {WORKER: "1", FOLDER: numbers})
 
 
 def _end(processes: list[subprocess.Popen[bytes]], grace: float) -> None:
