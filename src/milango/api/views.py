@@ -14,7 +14,6 @@ from milango.core.intake import check_content_type
 from milango.flows import callers, read
 from milango.flows.charge import charge
 from milango.flows.present import payment_document
-from milango.seen import requests
 
 from . import operations
 from .answers import origin_in, response_of

@@ -83,7 +83,8 @@ class DynamicMpesaClient(Asking):
     ) -> None:
         """Take a credential (any object with these attributes, such as `MpesaCredential`), or
         the attributes themselves. `timeout` is in seconds, for one request. `watch` is
-        entered around each exchange with the name of the call: push, query, status, pull, register or token.
+        entered around each exchange with the name of the call: push, query, status, pull,
+        register or token.
 
         Who asks Transaction Status gives an initiator as well: its name, its password and
         Safaricom's certificate (PEM text), or instead of these two a ready security credential.

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from milango.core.errors import Declined
+from milango.seen import spans
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class Verb(NamedTuple):
 def run(verb: Verb, items: Sequence[Any]) -> list[Outcome]:
     """Do the verb, committed; one outcome for each item, in order. Never raises Exception."""
     try:
-        return _run(verb, items)
+        with spans.span(f"write {verb.name}", items=len(items)):
+            return _run(verb, items)
     except Exception as error:
         return [_shown(verb, error)] * len(items)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from milango.core.payments import Evidence, Outcome, Source, Status
 from milango.daraja import DynamicMpesaClient
 from milango.daraja.sessions import bridge
 from milango.models import OpenPrompt, Payment, PaymentEvent
+from milango.seen import spans
 
 from . import pacing
 from .batches import Verb
@@ -51,6 +53,18 @@ def charge(
     happened and nothing is kept). An unknown outcome raises nothing: the payment is Pending.
     """
     opening = draft(caller, request, idempotency_key=idempotency_key, peer=peer)
+    with _span(opening):
+        return _charge(opening)
+
+
+def _span(opening: Opening) -> AbstractContextManager[object]:
+    payment = opening.payment
+    return spans.span(
+        "charge", payment=payment.public_id, merchant=f"mer_{payment.merchant_id.hex}"
+    )
+
+
+def _charge(opening: Opening) -> Payment:
     time.sleep(pacing.admit(opening.client))
     opened = open_one(opening)
     if isinstance(opened, Payment):
@@ -68,6 +82,11 @@ async def acharge(opening: Opening, submit: Submit, in_thread: InThread) -> Paym
 
     Once it has begun it must not be cancelled: the prompt may be out.
     """
+    with _span(opening):
+        return await _acharge(opening, submit, in_thread)
+
+
+async def _acharge(opening: Opening, submit: Submit, in_thread: InThread) -> Payment:
     await asyncio.sleep(pacing.admit(opening.client))
     opened: Opened | Payment = await submit(OPENINGS, opening)
     if isinstance(opened, Payment):

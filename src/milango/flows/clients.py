@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from milango.conf import conf
 from milango.daraja import DynamicMpesaClient
 from milango.models import MpesaCredential
-from milango.seen import metrics
+from milango.seen import metrics, spans
 
 from .caches import Remembered
 from .tokens import TableTokenStore
@@ -28,5 +30,14 @@ def _open(credential: MpesaCredential) -> DynamicMpesaClient:
         credential,
         base_url=conf().daraja_urls.get(credential.environment),
         token_store=TableTokenStore(),
-        watch=lambda call: metrics.daraja_call(call, environment, short_code),
+        watch=lambda call: _watched(call, environment, short_code),
     )
+
+
+@contextmanager
+def _watched(call: str, environment: str, short_code: str) -> Iterator[None]:
+    with (
+        spans.span(f"daraja {call}", environment=environment, short_code=short_code),
+        metrics.daraja_call(call, environment, short_code),
+    ):
+        yield

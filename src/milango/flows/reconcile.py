@@ -32,6 +32,7 @@ from milango.daraja import DynamicMpesaClient
 from milango.daraja.sessions import bridge
 from milango.models import MpesaCredential, OpenPrompt, Payment
 from milango.models.ids import uuid7_of
+from milango.seen import spans
 
 from . import batches, pacing, pulls, questions
 from .clients import client_for
@@ -234,8 +235,9 @@ async def _ask(client: DynamicMpesaClient, payment: Payment) -> Evidence | None:
     """What STK query says of one payment. None: there was no answer."""
     name = payment.checkout_request_id or ""
     try:
-        async with asyncio.timeout(PATIENCE):
-            answer = await client.apayment_status(checkout_request_id=name)
+        with spans.span("ask", payment=payment.public_id):
+            async with asyncio.timeout(PATIENCE):
+                answer = await client.apayment_status(checkout_request_id=name)
     except TimeoutError:
         logger.warning("payment %s: no answer in %s s", payment.public_id, PATIENCE)
         return None

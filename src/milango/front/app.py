@@ -19,7 +19,7 @@ from milango.core.answers import Answer, cors_headers, problem_answer
 from milango.core.intake import origin_of
 from milango.flows.callers import is_known_origin
 from milango.flows.problems import our_error
-from milango.seen import requests
+from milango.seen import requests, spans
 
 from . import callbacks, push, spool, status, streams
 from .bell import Bell
@@ -184,7 +184,8 @@ class Front:
         given_id = request.header(b"x-request-id")
         take_id(given_id)
         try:
-            answer = await route.handle(self, request, variable, *own)
+            with spans.span(f"{route.method} {route.template}", request_id=requests.current()):
+                answer = await route.handle(self, request, variable, *own)
         except Gone:
             return
         except Exception as error:

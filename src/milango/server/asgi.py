@@ -21,7 +21,9 @@ def make_application() -> object:
         pages.add_files(folder, prefix=prefix)
     # Its flows need Django's apps, which are ready only now.
     from milango.front import Front
+    from milango.seen import spans
 
+    spans.start(os.environ)
     return Front(pages)
 
 

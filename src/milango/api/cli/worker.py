@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from importlib import import_module
@@ -16,8 +17,10 @@ from .lazy import with_django
 def worker() -> None:
     """Do the background work, until stopped: ask Daraja about payments in doubt, and sweep."""
     from milango.flows import installations
+    from milango.seen import spans
 
     installations.require_adopted()
+    spans.start(os.environ)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
