@@ -12,8 +12,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from milango.core import references
 from milango.flows import confirmations
-from milango.models import InboundCallback, MpesaCredential, Payment
+from milango.models import Doubt, InboundCallback, MpesaCredential, Payment
 from tests.flows.conftest import make_payment
 from tests.people import make_credential, make_merchant
 
@@ -129,3 +130,23 @@ def test_validation_takes_what_is_for_this_short_code_and_writes_nothing(live):
 def test_validation_tells_a_stranger_nothing(live):
     for body in (said(live), said(live, BusinessShortCode="600999"), b"junk"):
         assert post(live, "validate", body, "203.0.113.9").json()["ResultCode"] == "0"
+
+
+def test_a_slip_in_an_account_number_pays_for_nobody_else(live):
+    live.checked_references = True
+    live.save()
+    good = references.checked_reference(1234)
+    slip = good[:-1] + ("0" if good[-1] != "0" else "1")
+    assert post(live, "validate", said(live, BillRefNumber=good)).json()["ResultCode"] == "0"
+    refused = post(live, "validate", said(live, BillRefNumber=slip)).json()
+    assert refused["ResultCode"] == "C2B00012"
+    post(live, "confirm", said(live, BillRefNumber=slip))
+    flagged = Doubt.objects.get()
+    assert (flagged.kind, flagged.payment.status) == ("unknown_reference", "Success")
+
+
+def test_the_account_number_of_a_prompt_needs_no_check_digits(live):
+    live.checked_references = True
+    live.save()
+    make_payment(live, account_reference="INV-1", prompt_open=True)
+    assert post(live, "validate", said(live, BillRefNumber="inv-1")).json()["ResultCode"] == "0"

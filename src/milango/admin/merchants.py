@@ -71,6 +71,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic 
             "initiator_password",
             "initiator_certificate",
             "pull",
+            "checked_references",
             "confirm_above",
             "active",
         )

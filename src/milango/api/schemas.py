@@ -128,7 +128,10 @@ class Payment(PaymentStatus, kw_only=True):
     shortcode: str
     phone_number: Annotated[str, Meta(description="Masked for a publishable key.")]
     account_reference: str
-    requested_by: Annotated[str, Meta(description="`server`, or `browser` for a publishable key.")]
+    requested_by: Annotated[
+        str,
+        Meta(description="`server`; `browser` for a publishable key; `payer` when paid unasked."),
+    ]
     created_at: Moment
     prompt_expires_at: Moment
     status_url: Annotated[str, Meta(description="With a read ticket that is good for 10 minutes.")]

@@ -21,11 +21,14 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from milango.core import phones
+from milango.core.errors import InvalidRequest
 from milango.core.payments import Evidence, Outcome, Source, Status
-from milango.models import MpesaCredential, Payment, Receipt
+from milango.core.references import read_checked
+from milango.models import Doubt, MpesaCredential, OpenPrompt, Payment, Receipt
 from milango.models.ids import uuid7, uuid7_of
 
 from . import notify
+from .effects import ATTENTION_TO
 from .settle import settle_many
 
 EARLY: Final = timedelta(minutes=2)
@@ -201,6 +204,21 @@ def _plain(reference: str) -> str:
     return "".join(reference.split()).upper()
 
 
+def is_known_reference(credential: MpesaCredential, reference: str) -> bool:
+    """Whether an account number can stand: its check digits fit, or a prompt has given it.
+
+    Everything does where the short code's payers need none.
+    """
+    if not credential.checked_references or credential.kind == MpesaCredential.Kind.TILL:
+        return True
+    try:
+        read_checked(reference)
+    except InvalidRequest:
+        asked = {"credential": credential, "payment__account_reference__iexact": reference.strip()}
+        return OpenPrompt.objects.filter(**asked).exists()
+    return True
+
+
 # --- what nobody was prompted for -----------------------------------------------------------
 
 
@@ -226,7 +244,21 @@ def _new_payment(credential: MpesaCredential, line: Line) -> Payment:
     event = notify.next_event(payment, "payment.created", now)
     payment.save(force_insert=True)
     notify.write([event])
+    if not is_known_reference(credential, line.reference):
+        _flag(payment, now)
     return payment
+
+
+def _flag(payment: Payment, now: datetime) -> None:
+    """The money is here, and whose account it is for a person has to find out."""
+    Doubt.objects.create(
+        merchant_id=payment.merchant_id,
+        payment=payment,
+        kind="unknown_reference",
+        amount=payment.amount,
+        owner=ATTENTION_TO,
+        raised_at=now,
+    )
 
 
 def _short(phone: str) -> str:

@@ -30,7 +30,7 @@ from milango.models import MpesaCredential
 from . import audit, batches, originals
 from . import rows as tables
 from .batches import Verb
-from .book import Line, book
+from .book import Line, book, is_known_reference
 from .caches import Remembered
 from .clients import client_for
 from .counters import count_or_decline
@@ -108,6 +108,8 @@ def validate(token: str, body: bytes, peer: str) -> dict[str, object] | None:
         return rejected(Rejection.OTHER)
     if not found[0].active or said.business_short_code not in found[0].numbers:
         return rejected(Rejection.SHORT_CODE)
+    if not is_known_reference(found[0], said.bill_ref):
+        return rejected(Rejection.ACCOUNT)
     return accepted()
 
 

@@ -124,6 +124,10 @@ class MpesaCredential(Identified):
         default=False, help_text="Pull Transactions is on for this short code: ask hourly."
     )
     active = models.BooleanField(default=True)
+    checked_references = models.BooleanField(
+        default=False,
+        help_text="Payers type account numbers with check digits; others are refused or flagged.",
+    )
     confirm_above = models.DecimalField(
         max_digits=14,
         decimal_places=2,

@@ -116,3 +116,32 @@ def ask(merchant: str, shortcode: str, environment: str, receipt: str) -> None:
         )
         raise click.ClickException(message)
     click.echo(f"Asked. What Daraja answers about {question.receipt} is settled when it comes.")
+
+
+@shortcodes.command()
+@click.argument("number", type=int)
+@click.option("--prefix", default="", help="Two capital letters or more, without I, L and O.")
+def reference(number: int, prefix: str) -> None:
+    """Make the account number of customer or order NUMBER, with two check digits.
+
+    One wrong digit, or two that changed places, is then refused instead of paying for somebody
+    else. Switch it on with `checked references` of the short code in the admin.
+    """
+    from milango.core.references import checked_reference
+
+    click.echo(checked_reference(number, prefix))
+
+
+@shortcodes.command()
+@shortcode_options
+@with_django
+def unmatched(merchant: str, shortcode: str, environment: str) -> None:
+    """List money that may answer several prompts, and waits for a source that names one."""
+    from milango.models import Receipt
+
+    credential = credential_named(merchant, shortcode, environment)
+    rows = Receipt.objects.filter(payment=None, credential=credential).order_by("created_at")
+    for row in rows:
+        click.echo(f"{row.code}  KES {row.amount}  {row.paid_at:%Y-%m-%d %H:%M:%S}Z  {row.source}")
+    if not rows:
+        click.echo("There is none.")
