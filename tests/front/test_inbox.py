@@ -206,3 +206,16 @@ async def test_batches_are_counted_and_the_hot_doors_answers_too() -> None:
         tally.add(ROUTES[0], 418)
     tally.hand_on()
     assert found("milango_requests_total", named) == 3
+
+
+async def test_nothing_ends_a_writer() -> None:
+    work, inbox = Work(), Inbox(writers=1)
+    work.go.set()
+
+    def leave(items: Any) -> list[Any]:
+        raise SystemExit
+
+    with pytest.raises(RuntimeError):
+        await inbox.submit(work.verb._replace(do=leave), ("a", 1))
+    assert await inbox.submit(work.verb, ("b", 2)) == "done 2"
+    await inbox.close()

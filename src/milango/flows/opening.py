@@ -13,7 +13,6 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -350,9 +349,9 @@ def _lane(opening: Opening) -> Hashable:
     return tuple(key_of(payment).values()) if payment.idempotency_key else payment.pk
 
 
-def _refused_by_the_database(opening: Opening, error: DatabaseError) -> Declined:
+def _refused(opening: Opening, error: Exception) -> Declined:
     raise error
 
 
-OPENINGS: Final = Verb("payments", open_many, _lane, _refused_by_the_database, exclusive=True)
+OPENINGS: Final = Verb("payments", open_many, _lane, _refused, exclusive=True)
 """Write payments down together."""

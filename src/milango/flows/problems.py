@@ -33,13 +33,14 @@ def our_error(error: Exception) -> MilangoError:
     """The error as the caller may see it; one that is not the caller's business is logged."""
     if isinstance(error, SHOWN):
         return error
-    _log(error)
+    log_unexpected(error)
     if isinstance(error, OperationalError | InterfaceError):
         return Declined("database_unavailable", DATABASE_DOWN, retry_after=5)
     return Declined("internal_error", BROKEN)
 
 
-def _log(error: Exception) -> None:
+def log_unexpected(error: Exception) -> None:
+    """Say in the log where an error was raised, and nothing of what it says."""
     # An exception's text may hold a phone number or a secret; where it was raised does not.
     frames = traceback.extract_tb(error.__traceback__)[-TRAIL:]
     trail = " < ".join(

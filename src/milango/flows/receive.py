@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from milango import sealing
@@ -117,7 +117,7 @@ def _settle(evidence: Sequence[Evidence]) -> list[Settled]:
     return settled
 
 
-def _keep_poisoned(evidence: Evidence, error: DatabaseError) -> Settled:
+def _keep_poisoned(evidence: Evidence, error: Exception) -> Settled:
     """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
     if evidence.original is None:
         raise error

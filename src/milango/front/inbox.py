@@ -172,7 +172,16 @@ class Writer:
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
             began = perf_counter()
-            outcomes = batches.run(batch[0].verb, [job.item for job in batch])
+            outcomes = _outcomes(batch)
             self._count(batch, perf_counter() - began)
             self._loop.call_soon_threadsafe(self._done, self, batch, outcomes)
         connection.close()
+
+
+def _outcomes(batch: list[Job]) -> Sequence[Any]:
+    try:
+        return batches.run(batch[0].verb, [job.item for job in batch])
+    except BaseException as error:
+        # Not even SystemExit ends a writer: all that waits, and all that comes, waits for it.
+        broken = RuntimeError(f"{batch[0].verb.name}: the writer met {type(error).__name__}")
+        return [broken] * len(batch)
