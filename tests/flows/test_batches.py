@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from milango.core.errors import Declined
 from milango.core.payments import Evidence
-from milango.flows import batches, receive
+from milango.flows import batches, originals, receive
 from milango.flows.batches import Verb
 from milango.flows.settle import settle_many
 from milango.models import InboundCallback, Payment
@@ -175,7 +175,7 @@ def test_only_what_cannot_even_be_kept_is_an_error(
     def broken(*given: Any) -> None:
         raise DatabaseError("no row goes in")
 
-    monkeypatch.setattr(receive.originals, "poisoned_row", broken)
+    monkeypatch.setattr(originals, "poisoned_row", broken)
     (outcome,) = batches.run(receive.EVIDENCE, [evidence])
     assert isinstance(outcome, DatabaseError)
     assert not isinstance(outcome, Declined)

@@ -34,7 +34,7 @@ class Work:
         self.go.wait(5)
         return [f"done {item[1]}" for item in items]
 
-    def alone(self, item: Any, error: DatabaseError) -> Any:
+    def alone(self, item: Any, error: Exception) -> Any:
         return f"poisoned {item[1]}"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,13 @@ import pytest
 from django.core.asgi import get_asgi_application
 from django.db import OperationalError, connection, connections
 
+from milango.core.errors import Declined
 from milango.flows import receive, settle
-from milango.front import Front
+from milango.front import Front, spool
 from milango.models import InboundCallback
 from tests.servers import serve
 
-from .calls import post
+from .calls import ask, post
 from .conftest import Prompted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,11 +31,13 @@ class Away:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_away = False
+        self.seconds = 0.0
         self.real = settle.settle_many
         monkeypatch.setattr(receive, "settle_many", self.settle)
 
     def settle(self, evidence: Any) -> Any:
         if self.is_away:
+            time.sleep(self.seconds)
             raise OperationalError("could not connect to server")
         return self.real(evidence)
 
@@ -47,13 +53,33 @@ def wait_until(what: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_nothing_is_lost_while_the_database_is_away(
-    prompted: Any, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def serving() -> Iterator[str]:
+    """Milango's own server; gives its address."""
+    with serve(Front(get_asgi_application()), lifespan="on") as door:  # type: ignore[arg-type]
+        yield door
+    connections.close_all()
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Away:
+    return Away(monkeypatch)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that callbacks are spooled to, and told from often."""
+    monkeypatch.setattr(spool, "AGAIN", 0.1)
     folder = tmp_path / "spool"
     settings.MILANGO = settings.MILANGO | {"SPOOL": str(folder)}
-    payments, away = [prompted() for _ in range(5)], Away(monkeypatch)
-    with serve(Front(get_asgi_application()), lifespan="on") as door:  # type: ignore[arg-type]
+    return folder
+
+
+def test_nothing_is_lost_while_the_database_is_away(
+    prompted: Any, folder: Path, away: Away
+) -> None:
+    payments = [prompted() for _ in range(5)]
+    with serving() as door:
         away.is_away = True
         assert [post(door, one.path, one.callback()) for one in payments] == [503] * 5
         kept = b"".join(file.read_bytes() for file in folder.iterdir())
@@ -62,33 +88,156 @@ def test_nothing_is_lost_while_the_database_is_away(
         away.is_away = False
         wait_until(lambda: settled(payments))
         wait_until(lambda: not list(folder.iterdir()))
-    connections.close_all()
     assert InboundCallback.objects.count() == 5
 
 
-def test_what_a_crash_left_is_settled_at_the_next_start(
-    prompted: Any, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+def test_what_comes_while_the_spool_is_told_is_kept_as_well(
+    prompted: Any, folder: Path, away: Away
 ) -> None:
-    folder = tmp_path / "spool"
-    settings.MILANGO = settings.MILANGO | {"SPOOL": str(folder)}
-    one, away = prompted(), Away(monkeypatch)
+    payments = [prompted() for _ in range(6)]
+    away.seconds = 0.3  # as long as a server that does not answer is waited for
+    with serving() as door:
+        away.is_away = True
+        for one in payments:
+            assert post(door, one.path, one.callback()) == 503
+        away.is_away = False
+        wait_until(lambda: settled(payments))
+
+
+def test_a_body_is_kept_once_and_a_stranger_fills_nothing(
+    prompted: Any, folder: Path, away: Away
+) -> None:
+    """B1: whoever knows one address may not use up the disk."""
+    one = prompted()
     away.is_away = True
-    with serve(Front(get_asgi_application()), lifespan="on") as door:  # type: ignore[arg-type]
+    with serving() as door:
+        bodies = [b"junk %d" % (number // 2) for number in range(50)]
+        assert {post(door, one.path, body) for body in bodies} == {503}
+        kept = b"".join(file.read_bytes() for file in folder.glob("*.spool"))
+        assert kept.count(b"\n") == 20
+
+
+def test_half_of_the_spool_is_for_safaricom(
+    prompted: Any, folder: Path, away: Away, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MILANGO = settings.MILANGO | {"TRUSTED_PROXIES": ["127.0.0.1/32"]}
+    monkeypatch.setattr(spool, "LARGEST", 12_000)
+    away.is_away = True
+
+    def send(peer: str) -> None:
+        one = prompted()
+        headers = {"Content_Type": "application/json", "X_Forwarded_For": peer}
+        assert ask(door, "POST", one.path, one.callback(), **headers)[0] == 503
+
+    def size() -> int:
+        return sum(file.stat().st_size for file in folder.glob("*.spool"))
+
+    with serving() as door:
+        for _ in range(10):
+            send("203.0.113.7")
+        assert 3_000 < size() <= 6_000
+        for _ in range(10):
+            send("196.201.214.200")
+        assert 9_000 < size() <= 12_000
+
+
+def test_what_a_crash_left_is_settled_at_the_next_start(
+    prompted: Any, folder: Path, away: Away
+) -> None:
+    one = prompted()
+    away.is_away = True
+    with serving() as door:
         assert post(door, one.path, one.callback()) == 503
     (file,) = folder.iterdir()
     # The process died within the last line, and an old one was sealed with a key that is gone.
-    file.write_bytes(file.read_bytes() + b"mse1:09:AAAA\n" + file.read_bytes()[:40])
+    unreadable = b"mse1:09:AAAA\n" + file.read_bytes()[:40]
+    file.write_bytes(file.read_bytes() + unreadable)
     away.is_away = False
-    with serve(Front(get_asgi_application()), lifespan="on"):  # type: ignore[arg-type]
+    with serving():
         wait_until(lambda: settled([one]))
-        wait_until(lambda: not list(folder.iterdir()))
-    connections.close_all()
+        wait_until(lambda: not list(folder.glob("*.spool")))
+    (left,) = folder.iterdir()
+    assert left.read_bytes() == unreadable + b"\n", "kept: the key may come back"
 
 
-def test_without_a_folder_a_callback_is_refused(
-    door: str, prompted: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_crash_between_settling_and_forgetting_only_counts(
+    prompted: Any, folder: Path, away: Away
 ) -> None:
-    one, away = prompted(), Away(monkeypatch)
+    payments = [prompted() for _ in range(3)]
+    away.is_away = True
+    with serving() as door:
+        assert {post(door, one.path, one.callback()) for one in payments} == {503}
+    left = {file.name: file.read_bytes() for file in folder.iterdir()}
+    away.is_away = False
+    with serving():
+        wait_until(lambda: not list(folder.iterdir()))
+    for name, lines in left.items():
+        (folder / name).write_bytes(lines)
+    with serving():
+        wait_until(lambda: not list(folder.iterdir()))
+    assert settled(payments)
+    assert set(InboundCallback.objects.values_list("repeats", flat=True)) == {1}
+    assert InboundCallback.objects.count() == 3
+
+
+def test_the_file_of_a_living_process_is_its_own(prompted: Any, folder: Path, away: Away) -> None:
+    one = prompted()
+    away.is_away = True
+    with serving() as door:
+        assert post(door, one.path, one.callback()) == 503
+    away.is_away = False
+    (path,) = folder.iterdir()
+    with path.open("rb") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        with serving():
+            time.sleep(0.5)
+            assert path.exists()
+            fcntl.flock(another, fcntl.LOCK_UN)
+            wait_until(lambda: settled([one]))
+
+
+def test_one_callback_that_is_refused_holds_up_no_other(
+    prompted: Any, folder: Path, away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = prompted(), prompted()
+    away.is_away = True
+    with serving() as door:
+        assert post(door, bad.path, bad.callback()) == 503
+        assert post(door, good.path, good.callback()) == 503
+        real = away.real
+
+        def settle(evidence: Any) -> Any:
+            if any(item.payment_id == bad.payment.pk for item in evidence):
+                raise Declined("too_many", "No more of these.")
+            return real(evidence)
+
+        away.real = settle
+        away.is_away = False
+        wait_until(lambda: settled([good]))
+        wait_until(lambda: not list(folder.glob("*.spool")))
+    assert bad.now().status == "Pending"
+    (left,) = folder.glob("*.left")
+    assert left.read_bytes().count(b"\n") == 1
+
+
+def test_lines_that_a_full_disk_cut_off_are_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int) -> None:
+        raise OSError("no space left")
+
+    with (tmp_path / "a.spool").open("xb", buffering=0) as file:
+        spool._append(file, b"first\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(OSError, match="no space"):
+                spool._append(file, b"second\n")
+        spool._append(file, b"third\n")
+    assert (tmp_path / "a.spool").read_bytes() == b"first\nthird\n"
+
+
+def test_without_a_folder_a_callback_is_refused(door: str, prompted: Any, away: Away) -> None:
+    one = prompted()
     away.is_away = True
     assert post(door, one.path, one.callback()) == 503
     away.is_away = False

@@ -41,11 +41,16 @@ async def stk_callback(front: Front, request: Request, token: str) -> Answer:
         raise _nothing_here()
     try:
         await front.inbox.submit(receive.EVIDENCE, evidence, trusted=evidence.listed)
-    except Declined as refusal:
-        if front.spool and refusal.code == "database_unavailable":
+    except Exception as error:
+        if front.spool and _is_our_fault(error):
             await front.spool.keep(evidence)
         raise
     return TAKEN
+
+
+def _is_our_fault(error: Exception) -> bool:
+    """Whether the callback was good enough, and only we could not take it."""
+    return not isinstance(error, Declined) or error.code == "database_unavailable"
 
 
 async def c2b_confirmation(front: Front, request: Request, token: str) -> Answer:

@@ -3,17 +3,24 @@
 Safaricom sends an STK callback once. A refusal with 503 is honest and loses the bytes; so they are
 also written here, and synced, before the 503 goes out, and settled as soon as the database is
 back. Settling one twice only counts it.
+
+Each process writes files of its own, a sealed callback on a line, and holds a lock on each for as
+long as it lives: a file that can be locked has no owner any more, and belongs to whoever finds it.
+A file that is being told is never written to, and goes only once all of it has been told.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import BinaryIO, Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -22,6 +29,7 @@ from milango import sealing
 from milango.core.errors import Declined, SecretUnreadable
 from milango.core.payments import Evidence, Original
 from milango.flows import receive
+from milango.flows.settle import MOST_BODIES
 
 from .inbox import Inbox
 
@@ -29,10 +37,17 @@ logger = logging.getLogger(__name__)
 
 BOND: Final = "milango.spool"
 LARGEST: Final = 64 * 1024 * 1024
-"""Bytes of one process's file; what comes then is refused without being kept."""
+"""Bytes in the folder; what comes then is refused without being kept. Half is for listed peers."""
 
 AGAIN: Final = 2.0
 """Seconds between two tries to tell what is kept."""
+
+AT_ONCE: Final = 128
+"""Callbacks that are told together."""
+
+WAITING: Final = ".spool"
+LEFT: Final = ".left"
+"""Ends the name of a file of lines that could not be told at all: for a person."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -44,80 +59,223 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Spool:
-    """One folder for the processes of one machine, a file for each."""
+    """One folder for the processes of one machine."""
 
     def __init__(self, folder: Path, inbox: Inbox) -> None:
         self._folder = folder
         self._inbox = inbox
-        self._file = folder / f"{uuid4().hex}.spool"
+        self._own: dict[Path, BinaryIO] = {}
+        """Our files, open and so locked."""
+        self._written_to: Path | None = None
+        self._bodies: dict[UUID, set[str]] = {}
+        """What each address has brought since everything was told."""
+        self._pending: list[Evidence] = []
+        self._turn = asyncio.Lock()
         self._lock = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._telling = asyncio.create_task(self._tell_again_and_again())
 
-    async def keep(self, evidence: Evidence) -> None:
-        """Write the callback down, synced. A full or broken disk is logged, and changes nothing."""
-        if evidence.original is None:
-            return
-        kept = Kept(evidence.payment_id, evidence.listed, evidence.original)
-        try:
-            await asyncio.to_thread(self._write, msgspec.json.encode(kept).decode())
-        except OSError as error:
-            logger.error("a callback could not be spooled: %s", type(error).__name__)
-
     async def close(self) -> None:
         """Leave what is there to the next start."""
         self._telling.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._telling
+        for file in self._own.values():
+            file.close()
 
-    def _write(self, text: str) -> None:
-        line = sealing.seal(text, BOND).encode() + b"\n"
-        with self._lock, self._file.open("ab") as file:
-            if file.tell() + len(line) > LARGEST:
-                raise OSError("the spool is full")
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+    # --- keep -------------------------------------------------------------------------------
+
+    async def keep(self, evidence: Evidence) -> None:
+        """Write the callback down, synced. A full or broken disk is logged, and changes nothing.
+
+        What comes while the disk works is written together afterwards.
+        """
+        if not self._has_room(evidence):
+            return
+        self._pending.append(evidence)
+        async with self._turn:
+            mine, self._pending = self._pending, []
+            if mine:
+                await asyncio.shield(asyncio.to_thread(self._write_or_tell, mine))
+
+    def _has_room(self, evidence: Evidence) -> bool:
+        """A body is kept once, and of strangers only a few for each address (B1)."""
+        original = evidence.original
+        if original is None:
+            return False
+        bodies = self._bodies.setdefault(evidence.payment_id, set())
+        if original.sha256 in bodies or (len(bodies) >= MOST_BODIES and not evidence.listed):
+            return False
+        bodies.add(original.sha256)
+        return True
+
+    def _write_or_tell(self, evidence: Sequence[Evidence]) -> None:
+        try:
+            self._write(evidence)
+        except OSError as error:
+            logger.error("callbacks could not be spooled: %s", type(error).__name__)
+
+    def _write(self, evidence: Sequence[Evidence]) -> None:
+        with self._lock:
+            used = sum(file.stat().st_size for file in self._folder.glob(f"*{WAITING}"))
+            lines = []
+            for item in evidence:
+                line = _sealed(item)
+                if used + len(line) > (LARGEST if item.listed else LARGEST // 2):
+                    logger.error("a callback could not be spooled: the spool is full")
+                    continue
+                used += len(line)
+                lines.append(line)
+            if lines:
+                _append(self._file(), b"".join(lines))
+
+    def _file(self) -> BinaryIO:
+        """The file to write to. Called with the lock held."""
+        if self._written_to is None:
+            # Names in the order of time: the oldest is told first.
+            path = self._folder / f"{time.time_ns():020}-{uuid4().hex}{WAITING}"
+            file = path.with_suffix(".new").open("xb", buffering=0)
+            # Locked before it has a name that others look for: they would take it for ownerless.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            path.with_suffix(".new").rename(path)
+            _sync_folder(self._folder)
+            self._own[path] = file
+            self._written_to = path
+        return self._own[self._written_to]
+
+    # --- tell -------------------------------------------------------------------------------
 
     async def _tell_again_and_again(self) -> None:
         while True:
-            for file in await asyncio.to_thread(self._files):
-                await self._tell(file)
+            try:
+                await self._tell_all()
+            except Exception as error:
+                logger.error("the spool cannot be told: %s", type(error).__name__)
             await asyncio.sleep(AGAIN)
 
-    def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.spool"))
+    async def _tell_all(self) -> None:
+        """Settle what is kept, the oldest first, until there is no more or the database is away."""
+        for path in await asyncio.to_thread(lambda: sorted(self._folder.glob(f"*{WAITING}"))):
+            if not await asyncio.to_thread(self._take, path):
+                continue
+            if not await self._tell(path):
+                return
+            self._own.pop(path).close()
+        self._bodies.clear()
 
-    async def _tell(self, file: Path) -> None:
-        """Settle what the file holds and remove it; while the database is away, leave it."""
-        taken = file.with_suffix(f".telling-{uuid4().hex}")
-        try:
-            await asyncio.to_thread(file.rename, taken)
-        except OSError:
-            return  # another process has it
-        try:
-            for kept in await asyncio.to_thread(lambda: list(_read(taken))):
-                await self._inbox.submit(receive.EVIDENCE, _evidence(kept))
-        except BaseException as error:
-            await asyncio.to_thread(taken.rename, file)
-            if not isinstance(error, Declined):
-                raise
-            return
-        await asyncio.to_thread(taken.unlink)
+    def _take(self, path: Path) -> bool:
+        """Have the file for ourselves, and write no more to it. False: it is another process's."""
+        with self._lock:
+            if path not in self._own:
+                file = _taken_over(path)
+                if file is None:
+                    return False
+                self._own[path] = file
+            if path == self._written_to:
+                self._written_to = None
+            return True
+
+    async def _tell(self, path: Path) -> bool:
+        """Settle what the file holds, and remove it. False: the database is away."""
+        left: list[bytes] = []
+        lines = await asyncio.to_thread(_lines, path)
+        for start in range(0, len(lines), AT_ONCE):
+            some = lines[start : start + AT_ONCE]
+            told = await self._tell_some(some)
+            if None in told:
+                return False
+            left += [line for line, done in zip(some, told, strict=True) if not done]
+        await asyncio.to_thread(_finish, path, left)
         logger.warning("callbacks from the spool were settled")
+        return True
+
+    async def _tell_some(self, lines: Sequence[bytes]) -> list[bool | None]:
+        """Of each whether it is told for good; None: the database is away."""
+        read = await asyncio.to_thread(lambda: [_read(line) for line in lines])
+        return await asyncio.gather(*map(self._tell_one, read))
+
+    async def _tell_one(self, evidence: Evidence | None) -> bool | None:
+        if evidence is None:
+            return False
+        try:
+            await self._inbox.submit(receive.EVIDENCE, evidence)
+        except Exception as error:
+            if isinstance(error, Declined) and error.code == "database_unavailable":
+                return None
+            logger.error("a callback of the spool is left over: %s", type(error).__name__)
+            return False
+        return True
 
 
-def _evidence(kept: Kept) -> Evidence:
+def _sealed(evidence: Evidence) -> bytes:
+    assert evidence.original
+    kept = Kept(evidence.payment_id, evidence.listed, evidence.original)
+    return sealing.seal(msgspec.json.encode(kept).decode(), BOND).encode() + b"\n"
+
+
+def _read(line: bytes) -> Evidence | None:
+    """None: cut off by a crash, or sealed with a key that is not there."""
+    try:
+        kept = msgspec.json.decode(sealing.unseal(line.decode(), BOND), type=Kept)
+    except (SecretUnreadable, ValueError) as error:
+        logger.error("a line of the spool cannot be read: %s", type(error).__name__)
+        return None
     return receive.evidence_of(kept.payment_id, kept.original, listed=kept.listed)
 
 
-def _read(file: Path) -> Iterator[Kept]:
-    """What can be read; a line cut off by a crash, or sealed with a lost key, is told of."""
-    for line in file.read_bytes().splitlines():
-        try:
-            yield msgspec.json.decode(sealing.unseal(line.decode(), BOND), type=Kept)
-        except (SecretUnreadable, ValueError) as error:
-            logger.error("a line of the spool cannot be read: %s", type(error).__name__)
+def _append(file: BinaryIO, lines: bytes) -> None:
+    """All of the lines, synced, or none of them."""
+    before = file.tell()
+    try:
+        if file.write(lines) != len(lines):
+            raise OSError("the disk is full")
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.truncate(before)
+            file.seek(before)
+        raise
 
 
-def opened(folder: str, inbox: Inbox) -> Any:
+def _taken_over(path: Path) -> BinaryIO | None:
+    """The file, if whoever wrote it is no more."""
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError:
+        return None  # told by another process in this moment
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _lines(path: Path) -> Sequence[bytes]:
+    with suppress(FileNotFoundError):
+        return path.read_bytes().splitlines()
+    return ()
+
+
+def _finish(path: Path, left: Sequence[bytes]) -> None:
+    """The file is told. What nobody could read, or what was refused, is kept for a person."""
+    if left:
+        with path.with_suffix(LEFT).open("wb") as file:
+            file.write(b"\n".join([*left, b""]))
+            file.flush()
+            os.fsync(file.fileno())
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def opened(folder: str, inbox: Inbox) -> Spool | None:
     """The spool, or None where no folder is set."""
     return Spool(Path(folder), inbox) if folder else None
