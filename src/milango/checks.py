@@ -79,6 +79,13 @@ def _sources(ours: Conf) -> Iterator[CheckMessage]:
         yield Warning(message, hint=hint, id="milango.W003")
 
 
+def _webhooks(ours: Conf) -> Iterator[CheckMessage]:
+    if ours.webhooks_to_anywhere and not settings.DEBUG and not _is_local(ours.public_url):
+        hint = "Whoever may add an endpoint could then reach into your network. Remove it."
+        message = "MILANGO['WEBHOOKS_TO_ANYWHERE'] is on."
+        yield Warning(message, hint=hint, id="milango.W004")
+
+
 def _is_workbench(ours: Conf) -> bool:
     return bool(settings.DEBUG) or ours.simulator or _is_local(ours.public_url)
 
@@ -99,4 +106,5 @@ CHECKS: Final[tuple[Callable[[Conf], Iterator[CheckMessage]], ...]] = (
     _simulator,
     _proxies,
     _sources,
+    _webhooks,
 )

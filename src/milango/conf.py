@@ -103,6 +103,9 @@ class Conf:
     streams: int = 20_000
     """Event streams that one process keeps open; beyond, callers are told to poll."""
 
+    webhooks_to_anywhere: bool = False
+    """For development: webhooks also go to http, to any port, and into private networks (B7)."""
+
     raw_days: int = 90
     """Days that the raw bytes of callbacks and deliveries are kept."""
 
@@ -307,6 +310,7 @@ _READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "IDEMPOTENCY_HOURS": _whole("hours"),
     "SPOOL": _folder,
     "STREAMS": _whole("streams"),
+    "WEBHOOKS_TO_ANYWHERE": _flag,
     "RAW_DAYS": _whole("days"),
     "METRICS_TOKEN": _token,
 }

@@ -20,3 +20,13 @@ def announce(payment_ids: Sequence[UUID]) -> None:
     """Send `payment_changed` for each id; a receiver's error stops nobody."""
     for payment_id in payment_ids:
         payment_changed.send_robust(sender=None, payment_id=payment_id)
+
+
+endpoint_disabled: Final = Signal()
+"""Sent after the commit, when a webhook endpoint is told nothing any more: by hand, because it
+answered 410, or because it took nothing for days. Argument: `endpoint_id` (a UUID)."""
+
+
+def announce_disabled(endpoint_id: UUID) -> None:
+    """Send `endpoint_disabled`; a receiver's error stops nobody."""
+    endpoint_disabled.send_robust(sender=None, endpoint_id=endpoint_id)

@@ -1,4 +1,5 @@
-"""The clock's door: asks Daraja about what is due, and puts away what time has decided.
+"""The clock's door: asks Daraja about what is due, tells the merchants, and puts away what time
+has decided.
 
 Any number of workers may run, on any machine: each takes a row by a conditional update, and a
 sweep picks up whatever a crash left behind.
@@ -15,7 +16,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from django.utils import timezone
 
 from milango.core.errors import Declined
-from milango.flows import book, heartbeats, installations, pulls, reconcile, sweep
+from milango.flows import book, deliver, heartbeats, installations, pulls, reconcile, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ BACK_OFF: Final = 5.0
 
 def run(stop: threading.Event) -> None:
     """Work until `stop` is set. A database that goes away is waited for."""
+    telling = threading.Thread(target=deliver.run, args=(stop,), name="milango-webhooks")
+    telling.daemon = True
+    telling.start()
     swept = beaten = float("-inf")
     said = ""
     while not stop.is_set():
@@ -46,6 +50,7 @@ def run(stop: threading.Event) -> None:
             if time.monotonic() - swept > SWEEP_EVERY:
                 sweep.sweep()
                 book.retry_unmatched(timezone.now())
+                deliver.sweep()
                 swept = time.monotonic()
             said = ""
         except (DatabaseError, InterfaceError, Declined) as error:
@@ -57,6 +62,7 @@ def run(stop: threading.Event) -> None:
             said = _say_once(error, said)
         stop.wait(wait)
     connections.close_all()
+    telling.join(deliver.LEAVE_WITHIN + 1)
 
 
 def _say_once(error: Exception, said: str) -> str:

@@ -39,6 +39,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "the simulator in public": ({"SIMULATOR": True}, ["milango.W001"]),
     "proxies everywhere": ({"TRUSTED_PROXIES": ["0.0.0.0/0"]}, ["milango.W002"]),
     "no callback source": ({"CALLBACK_SOURCES": []}, ["milango.W003"]),
+    "webhooks into our own network": ({"WEBHOOKS_TO_ANYWHERE": True}, ["milango.W004"]),
 }
 
 

@@ -23,7 +23,7 @@ from milango.flows import reconcile, sweep
 from milango.flows.settle import settle_many
 from milango.flows.store import store
 from milango.models import Doubt, InboundCallback, MpesaCredential, OpenPrompt
-from milango.models.ids import uuid7, uuid7_of
+from milango.models.ids import first_uuid7, uuid7
 from tests.people import OTHER_PAYER
 
 from .conftest import accepted, original, paid
@@ -122,7 +122,7 @@ def test_raw_bodies_go_after_their_time_and_the_verdict_stays(pay) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_prompt_without_a_callback_is_noticed_after_its_time(pay) -> None:
     ago = timezone.now() - timedelta(seconds=30)
-    silent = pay(id=uuid7_of(ago), prompt_open=True)
+    silent = pay(id=first_uuid7(ago), prompt_open=True)
     fresh = pay(id=uuid7(), phone=OTHER_PAYER, prompt_open=True)
     assert reconcile.notice(timezone.now()) == 1
     for row in (silent, fresh):
@@ -134,7 +134,7 @@ def test_a_prompt_without_a_callback_is_noticed_after_its_time(pay) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_prompt_whose_phone_was_taken_over_is_noticed_all_the_same(pay, credential) -> None:
     now = timezone.now()
-    old = pay(id=uuid7_of(now - timedelta(hours=1)), prompt_open=True, prompt_until=now)
+    old = pay(id=first_uuid7(now - timedelta(hours=1)), prompt_open=True, prompt_until=now)
     store().end_prompts([(credential.pk, old.phone)], now)
     assert not old.prompt_open, "the phone is free for another prompt"
     assert reconcile.notice(now) == 1

@@ -1,32 +1,72 @@
-"""Webhook endpoints, and what is due to be sent to them."""
+"""Webhook endpoints, what is due to be sent to them, and what they said."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
-from milango.flows import audit
-from milango.models import WebhookDelivery, WebhookEndpoint
+from milango.core.errors import InvalidRequest
+from milango.core.webhooks import EVENTS
+from milango.flows import audit, endpoints
+from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
-from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, actor_of
+from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline, ScopedAdmin, actor_of
+
+
+class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    """An endpoint, checked as the command line checks it."""
+
+    url = forms.URLField(max_length=500, assume_scheme="https")
+    event_types = forms.MultipleChoiceField(
+        choices=[(name, f"{name}: {meaning}") for name, meaning in EVENTS.items()],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None: all of them.",
+    )
+
+    class Meta:
+        model = WebhookEndpoint
+        fields = ("merchant", "url", "event_types", "full_phone", "secret")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "secret" in self.fields:
+            self.fields["secret"].required = False
+            self.fields["secret"].help_text = "Leave blank for a good one, which is shown once."
+
+    def clean_secret(self) -> str:
+        """Blank is fine: one is made, or the one before is kept."""
+        given: str = self.cleaned_data["secret"]
+        try:
+            return endpoints.check_secret(given) if given else given
+        except InvalidRequest as error:
+            raise forms.ValidationError(str(error)) from None
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if self.errors:
+            return
+        try:
+            endpoints.check(self.instance)
+        except InvalidRequest as error:
+            self.add_error(error.field if error.field in self.fields else None, str(error))
 
 
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(ScopedAdmin):
-    """Addresses that want to be told. The secret is typed in and never shown."""
+    """Addresses that want to be told. A secret is shown once, when it is made."""
 
-    list_display = ("url", "merchant", "active", "created_at")
+    form = EndpointForm
+    list_display = ("url", "merchant", "active", "failing_since", "disabled_reason", "created_at")
     list_filter = (MerchantFilter, "active")
     list_select_related = ("merchant",)
-    fields = ("merchant", "url", "event_types", "secret", "active")
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """An address without a scheme means https."""
-        if db_field.name == "url":
-            kwargs["assume_scheme"] = "https"
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+    actions = ("enable", "disable")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """An endpoint stays with its merchant: its secret is bound to both."""
@@ -36,20 +76,79 @@ class WebhookEndpointAdmin(ScopedAdmin):
         self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool
     ) -> None:
         """Changes are audited, by the names of the fields."""
+        actor = actor_of(request)
+        if not change:
+            made = not obj.secret
+            endpoints.store(obj, actor=actor)
+            request.milango_new_secret = obj.secret if made else ""  # type: ignore[attr-defined]
+            return
         super().save_model(request, obj, form, change)
-        audit.record(
-            actor_of(request),
-            "webhook.changed" if change else "webhook.added",
-            obj.public_id,
-            merchant=obj.merchant,
-            fields=sorted(form.changed_data),
-        )
+        names = sorted(form.changed_data)
+        audit.record(actor, "webhook.changed", obj.public_id, merchant=obj.merchant, fields=names)
+
+    def response_add(
+        self, request: HttpRequest, obj: WebhookEndpoint, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """A secret that we made gets a page of its own, which no cache keeps."""
+        secret = request.milango_new_secret  # type: ignore[attr-defined]
+        if not secret:
+            return super().response_add(request, obj, post_url_continue)  # type: ignore[no-any-return]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Copy the secret now: it is not shown again",
+            "secret": secret,
+            "opts": self.opts,
+        }
+        answer = TemplateResponse(request, "milango/admin/new_secret.html", context)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    @admin.action(description="Tell the chosen endpoints again", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
+        """Beginning with what has waited."""
+        for endpoint in queryset.select_related("merchant"):
+            endpoints.enable(endpoint, actor=actor_of(request))
+        messages.success(request, "They are told again, beginning with what has waited.")
+
+    @admin.action(description="Tell the chosen endpoints nothing more", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
+        """What is due for them waits."""
+        for endpoint in queryset.select_related("merchant"):
+            endpoints.disable(endpoint, actor=actor_of(request))
+        messages.success(request, "They are told nothing any more. What is due for them waits.")
+
+
+class AttemptInline(ReadOnlyInline):
+    """The log of one delivery. What an endpoint answered is its own word, shown as text."""
+
+    model = WebhookAttempt
+    fields = ("at", "status", "ms", "error", "answer")
+    readonly_fields = fields
+    ordering = ("id",)
 
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
-    """What is due, delivered or given up."""
+    """What is due, delivered or given up, each with its log."""
 
     list_display = ("created_at", "event_type", "endpoint", "state", "attempts", "merchant")
-    list_filter = (MerchantFilter, "state")
+    list_filter = (MerchantFilter, "state", "event_type")
     list_select_related = ("merchant", "endpoint")
+    readonly_fields = ("public_id",)
+    inlines = (AttemptInline,)
+    actions = ("replay",)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Who may change the endpoint may have it told again."""
+        return bool(request.user.has_perm("milango.change_webhookendpoint"))
+
+    @admin.action(description="Deliver the chosen ones again", permissions=["replay"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
+        """With the same ids, and the payments as they are now."""
+        rows = queryset.select_related("endpoint__merchant").order_by("endpoint_id")
+        count = 0
+        for _, group in groupby(rows, key=lambda row: row.endpoint_id):
+            chosen = list(group)
+            mine = WebhookDelivery.objects.filter(pk__in=[row.pk for row in chosen])
+            count += endpoints.replay_all(mine, chosen[0].endpoint, actor=actor_of(request))
+        messages.success(request, f"{count} are due again.")

@@ -25,7 +25,7 @@ from milango.core.errors import InvalidRequest
 from milango.core.payments import Evidence, Outcome, Source, Status
 from milango.core.references import read_checked
 from milango.models import Doubt, MpesaCredential, OpenPrompt, Payment, Receipt
-from milango.models.ids import uuid7, uuid7_of
+from milango.models.ids import first_uuid7, uuid7
 
 from . import notify
 from .effects import ATTENTION_TO
@@ -185,8 +185,8 @@ def _candidates(credential: MpesaCredential, line: Line) -> list[Payment]:
     rows = Payment.objects.filter(
         Q(created_at__lte=until, prompt_until__gte=line.paid_at - LATE),
         merchant=credential.merchant_id,
-        pk__gte=uuid7_of(since),
-        pk__lt=uuid7_of(until + EARLY),
+        pk__gte=first_uuid7(since),
+        pk__lt=first_uuid7(until + EARLY),
         credential=credential,
         amount=line.amount,
         receipt_number="",

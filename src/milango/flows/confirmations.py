@@ -16,7 +16,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from milango import sealing
@@ -219,7 +219,7 @@ def _has_room(arrival: Arrival) -> bool:
     return True
 
 
-def _keep_poisoned(arrival: Arrival, error: DatabaseError) -> Taken:
+def _keep_poisoned(arrival: Arrival, error: Exception) -> Taken:
     """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
     with transaction.atomic(durable=True):
         row = originals.row_of(arrival.original, PURPOSE, "poisoned", None)

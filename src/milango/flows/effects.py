@@ -187,7 +187,8 @@ def _facts(case: Case, step: Step) -> dict[str, object]:
     if step.now.status is Status.FAILED:
         return {"reason": _reason(step.after), "result_code": step.after.failure[1]}
     if step.now.status is Status.SUCCESS:
-        late = {"late": True} if step.was.status is Status.FAILED else {}
+        failed = step.was.status is Status.FAILED
+        late = {"late": True, "failed_before": _reason(step.before)} if failed else {}
         duplicate = case.payment.duplicate_of_id
         second = {"duplicate_of": f"pay_{duplicate.hex}"} if duplicate else {}
         return {"receipt_number": step.after.receipt, **late, **second}

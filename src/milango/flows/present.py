@@ -22,6 +22,11 @@ TICKET_LIFE: Final = timedelta(minutes=10)
 
 def payment_document(payment: Payment, *, secret: bool) -> dict[str, Any]:
     """The payment resource. Without `secret` (publishable keys) the payer's data stay out."""
+    return payment_facts(payment, secret=secret) | links(payment)
+
+
+def payment_facts(payment: Payment, *, secret: bool) -> dict[str, Any]:
+    """The payment resource without addresses that are good for minutes only."""
     public = status_document(payment) | {
         "id": payment.public_id,
         "object": "payment",
@@ -33,9 +38,17 @@ def payment_document(payment: Payment, *, secret: bool) -> dict[str, Any]:
         "requested_by": payment.requested_by,
         "created_at": moment(payment.created_at),
         "prompt_expires_at": moment(payment.prompt_until),
-        **links(payment),
     }
     return public | _private(payment) if secret else public
+
+
+def told_document(payment: Payment, *, full_phone: bool) -> dict[str, Any]:
+    """The payment as webhooks tell it. Without `full_phone` the payer's number is masked (B6), and
+    Daraja's id, which ends with that number, stays out."""
+    facts = payment_facts(payment, secret=True)
+    if not full_phone:
+        facts |= {"phone_number": mask(payment.phone), "checkout_request_id": None}
+    return facts
 
 
 def _private(payment: Payment) -> dict[str, Any]:

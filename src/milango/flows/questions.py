@@ -18,7 +18,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from milango import sealing
@@ -279,7 +279,7 @@ def _evidence(said: StatusResult, question: StatusQuestion, payment_id: UUID) ->
     )
 
 
-def _keep_poisoned(answer: Answer, error: DatabaseError) -> Heard:
+def _keep_poisoned(answer: Answer, error: Exception) -> Heard:
     """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
     with transaction.atomic(durable=True):
         row = originals.row_of(answer.original, PURPOSE, "poisoned", None)

@@ -31,7 +31,7 @@ from milango.core.schedule import (
 from milango.daraja import DynamicMpesaClient
 from milango.daraja.sessions import bridge
 from milango.models import MpesaCredential, OpenPrompt, Payment
-from milango.models.ids import uuid7_of
+from milango.models.ids import first_uuid7
 from milango.seen import spans
 
 from . import batches, pacing, pulls, questions
@@ -90,7 +90,7 @@ def notice(now: datetime) -> int:
     They are found by their open prompts, so that the many payments whose callback comes in time
     are never touched for this.
     """
-    silent = Q(payment_id__lt=uuid7_of(now - timedelta(seconds=UNANSWERED_AFTER)))
+    silent = Q(payment_id__lt=first_uuid7(now - timedelta(seconds=UNANSWERED_AFTER)))
     prompts = OpenPrompt.objects.filter(silent | Q(until__lte=now))
     unknown = Payment.objects.filter(status=Status.PENDING.value, next_check_at=None)
     with transaction.atomic(durable=True):

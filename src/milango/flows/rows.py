@@ -186,6 +186,15 @@ DELIVERIES: Final = _table(
     },
     "ON CONFLICT DO NOTHING",
 )
+ATTEMPTS: Final = _table(
+    "milango_webhookattempt",
+    {
+        **dict.fromkeys(("id", "delivery_id", "merchant_id"), "uuid"),
+        **dict.fromkeys(("status", "ms"), "int"),
+        **dict.fromkeys(("answer", "error"), "text"),
+        "at": "timestamptz",
+    },
+)
 DOUBTS: Final = _table(
     "milango_doubt",
     {

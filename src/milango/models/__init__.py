@@ -6,7 +6,7 @@ from .evidence import Doubt, InboundCallback, OperatorWord, Receipt
 from .installation import AuditEntry, AuditKey, Counter, Heartbeat, Installation, OAuthToken
 from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
 from .payments import IdempotencyKey, OpenPrompt, Payment, PaymentEvent, SettledOrder
-from .webhooks import WebhookDelivery, WebhookEndpoint
+from .webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "AccessGrant",
@@ -33,6 +33,7 @@ __all__ = [
     "Receipt",
     "SettledOrder",
     "StatusQuestion",
+    "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

@@ -21,6 +21,7 @@ PREFIXES: Final = {
     "apikey": "key",
     "accessgrant": "grt",
     "webhookendpoint": "whe",
+    "webhookdelivery": "whd",
     "doubt": "dbt",
     "operatorword": "wrd",
 }
@@ -36,9 +37,9 @@ def uuid7_hex() -> str:
     return f"{_uuid7():032x}"
 
 
-def uuid7_of(at: datetime) -> UUID:
-    """The lowest id of an instant: ids made before it are lower."""
-    return UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0x2 << 62)
+def first_uuid7(at: datetime) -> UUID:
+    """The lowest such id of an instant: ids from then on are not below it."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
 
 
 class _Chance(threading.local):

@@ -24,6 +24,13 @@ COMMANDS: Final = {
         "milango.api.cli.shortcodes:shortcodes", "Set up C2B, Pull and Transaction Status."
     ),
     "keys": Command("milango.api.cli.keys:keys", "Create, revoke and list API keys."),
+    "webhooks": Command(
+        "milango.api.cli.webhooks:webhooks", "Add and rotate webhook endpoints; deliver again."
+    ),
+    "listen": Command(
+        "milango.api.cli.listen:listen", "Forward a merchant's events to your machine."
+    ),
+    "trigger": Command("milango.api.cli.listen:trigger", "Send a test event to the endpoints."),
     "worker": Command("milango.api.cli.worker:worker", "Do the background work, until stopped."),
     "check": Command("milango.api.cli.check:check", "Say what needs a person's attention."),
     "audit": Command("milango.api.cli.audit:audit", "Read and verify the trail of who did what."),

@@ -15,7 +15,10 @@ from .lazy import with_django
 @click.command()
 @with_django
 def worker() -> None:
-    """Do the background work, until stopped: ask Daraja about payments in doubt, and sweep."""
+    """Do the background work, until stopped.
+
+    Asks Daraja about payments in doubt, tells merchants what happened (webhooks), and sweeps.
+    """
     from milango.flows import installations
     from milango.seen import spans
 

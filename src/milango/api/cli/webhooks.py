@@ -1,0 +1,195 @@
+"""`milango webhooks`: the addresses of merchants that want to be told, and telling them again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from .find import merchant_named, merchant_option
+from .lazy import actor, with_django
+
+if TYPE_CHECKING:
+    from milango.models import WebhookDelivery, WebhookEndpoint
+
+event_option = click.option(
+    "--event",
+    "events",
+    multiple=True,
+    metavar="TYPE",
+    help="Only this event, e.g. payment.succeeded. Repeat it. Default: all of them.",
+)
+
+
+@click.group()
+def webhooks() -> None:
+    """Add, rotate and disable webhook endpoints; deliver again."""
+
+
+@webhooks.command()
+@click.argument("url")
+@merchant_option
+@event_option
+@click.option("--full-phone", is_flag=True, help="Send the payer's whole number, not a masked one.")
+@click.option("--ed25519", is_flag=True, help="Sign with a key pair too; prints the public key.")
+@with_django
+def add(url: str, merchant: str, events: tuple[str, ...], full_phone: bool, ed25519: bool) -> None:
+    """Tell URL what happens. Its secret is printed this once."""
+    from milango.flows import endpoints, letters
+
+    row = endpoints.add(
+        merchant_named(merchant),
+        url,
+        actor=actor(),
+        events=events,
+        full_phone=full_phone,
+        ed25519=ed25519,
+    )
+    click.echo(f"Added {row.public_id}. Keep its secret now, it is not shown again:", err=True)
+    click.echo(row.secret)
+    if row.ed25519_key:
+        click.echo(letters.public_key(row.ed25519_key))
+    click.echo("Try it with: milango trigger ping --merchant …", err=True)
+
+
+@webhooks.command("list")
+@click.option("--merchant", metavar="NAME", help="Only this merchant's.")
+@with_django
+def list_all(merchant: str | None) -> None:
+    """List endpoints, and how they do. Secrets are never shown."""
+    from milango.models import WebhookEndpoint
+
+    rows = WebhookEndpoint.objects.select_related("merchant").order_by("merchant__name", "id")
+    rows = rows.filter(session_until=None)
+    if merchant:
+        rows = rows.filter(merchant=merchant_named(merchant))
+    for row in rows:
+        events = ", ".join(row.event_types) or "all events"
+        click.echo(f"{row.public_id}  {row.merchant.name}: {row.url} ({events}), {_state(row)}")
+    if not rows:
+        click.echo("There are none. Add one with: milango webhooks add URL --merchant NAME")
+
+
+def _state(row: WebhookEndpoint) -> str:
+    if not row.active:
+        since = f" on {row.disabled_at:%Y-%m-%d %H:%M} UTC" if row.disabled_at else ""
+        why = f" ({row.disabled_reason})" if row.disabled_reason else ""
+        return f"disabled{since}{why}"
+    if row.failing_since:
+        return f"failing since {row.failing_since:%Y-%m-%d %H:%M} UTC"
+    return "well"
+
+
+@webhooks.command()
+@click.argument("endpoint")
+@click.option(
+    "--keep-hours",
+    default=24,
+    show_default=True,
+    type=click.IntRange(0, 24 * 30),
+    help="How long the secret before signs too. 0: it leaked.",
+)
+@with_django
+def rotate(endpoint: str, keep_hours: int) -> None:
+    """Make a new secret for ENDPOINT (whe_…). It is printed this once."""
+    from milango.flows import endpoints
+
+    row = endpoints.rotate(
+        endpoint_named(endpoint), actor=actor(), keep=timedelta(hours=keep_hours)
+    )
+    click.echo(f"The secret before signs too for {keep_hours} hours. The new one:", err=True)
+    click.echo(row.secret)
+
+
+@webhooks.command()
+@click.argument("endpoint")
+@with_django
+def disable(endpoint: str) -> None:
+    """Tell ENDPOINT (whe_…) nothing any more. What is due for it waits."""
+    from milango.flows import endpoints
+
+    row = endpoint_named(endpoint)
+    endpoints.disable(row, actor=actor())
+    click.echo(f"{row.url} is told nothing any more.")
+
+
+@webhooks.command()
+@click.argument("endpoint")
+@with_django
+def enable(endpoint: str) -> None:
+    """Tell ENDPOINT (whe_…) again, beginning with what has waited.
+
+    What happened while it was disabled was never meant for it: replay that with --since.
+    """
+    from milango.flows import endpoints
+
+    row = endpoint_named(endpoint)
+    endpoints.enable(row, actor=actor())
+    click.echo(f"{row.url} is told again.")
+
+
+@webhooks.command()
+@click.argument("what")
+@click.option("--since", metavar="TIME", help="For an endpoint: from when, UTC or with an offset.")
+@click.option("--until", metavar="TIME", help="Up to when. Default: now.")
+@event_option
+@with_django
+def replay(what: str, since: str | None, until: str | None, events: tuple[str, ...]) -> None:
+    """Deliver again. WHAT is one delivery (whd_…), or an endpoint (whe_…) with --since.
+
+    Ids stay as they were, and the payment is told as it is now. For an endpoint, what happened
+    while it was disabled, or before it was added, is told too.
+    """
+    from milango.flows import endpoints
+
+    if what.startswith("whd_"):
+        if since or until or events:
+            raise click.UsageError("--since, --until and --event are for an endpoint (whe_…).")
+        endpoints.replay(_delivery_named(what), actor=actor())
+        count = 1
+    else:
+        row = endpoint_named(what)
+        if since is None:
+            raise click.UsageError("Say from when, for example: --since 2026-11-26T08:00")
+        end = _time(until, "--until") if until else datetime.now(UTC)
+        count = endpoints.replay_range(
+            row, _time(since, "--since"), end, actor=actor(), types=events
+        )
+    click.echo(f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again.")
+
+
+def _time(text: str, option: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        message = "write a time such as 2026-11-26T08:00 (UTC) or 2026-11-26T11:00+03:00."
+        raise click.BadParameter(message, param_hint=option) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def endpoint_named(text: str) -> WebhookEndpoint:
+    """The endpoint with this id (`whe_…`). Raises click.BadParameter."""
+    from milango.models import WebhookEndpoint
+    from milango.models.ids import parse_public_id
+
+    known = parse_public_id(text.strip(), "whe")
+    rows = WebhookEndpoint.objects.select_related("merchant")
+    found = rows.filter(pk=known).first() if known else None
+    if found is None:
+        message = f"there is no endpoint {text!r}. They are in: milango webhooks list"
+        raise click.BadParameter(message, param_hint="ENDPOINT")
+    return found
+
+
+def _delivery_named(text: str) -> WebhookDelivery:
+    from milango.models import WebhookDelivery
+    from milango.models.ids import parse_public_id
+
+    known = parse_public_id(text.strip(), "whd")
+    rows = WebhookDelivery.objects.select_related("endpoint__merchant")
+    found = rows.filter(pk=known).first() if known else None
+    if found is None:
+        message = f"there is no delivery {text!r}. They are in the admin, under deliveries."
+        raise click.BadParameter(message, param_hint="WHAT")
+    return found

@@ -1,0 +1,50 @@
+"""Hears what PostgreSQL calls out, on a connection of its own that is made anew when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from django.db import connection
+
+logger = logging.getLogger(__name__)
+
+AGAIN: Final = (0.1, 0.5, 1, 2, 5)
+"""Seconds before the connection is tried again; the last one for ever."""
+
+CONNECTION: Final = (
+    "dbname user password host port service sslmode sslrootcert sslcert sslkey connect_timeout"
+).split()
+
+
+async def listen(
+    channels: Sequence[str], heard: Callable[[str, str], None], missed: Callable[[], None]
+) -> None:
+    """Listen until cancelled. `heard` takes channel and payload; `missed` is called whenever
+    something may have been called out while nobody listened."""
+    failures = 0
+    while True:
+        try:
+            async with await _connect() as listener:
+                failures = 0
+                for channel in channels:
+                    await listener.execute(f"LISTEN {channel}")
+                missed()
+                async for call in listener.notifies():
+                    heard(call.channel, call.payload)
+        except Exception as error:
+            if not failures:
+                logger.warning("nobody is woken just now: %s", type(error).__name__)
+        await asyncio.sleep(AGAIN[min(failures, len(AGAIN) - 1)])
+        failures += 1
+
+
+async def _connect() -> Any:
+    """A connection outside any pool: listening is a session's matter."""
+    from psycopg import AsyncConnection
+
+    wanted = connection.get_connection_params()
+    named = {name: wanted[name] for name in CONNECTION if wanted.get(name)}
+    return await AsyncConnection.connect(**named, autocommit=True)
