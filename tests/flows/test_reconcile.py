@@ -24,6 +24,7 @@ from milango.flows.settle import settle_many
 from milango.flows.store import store
 from milango.models import Doubt, InboundCallback, MpesaCredential, OpenPrompt
 from milango.models.ids import first_uuid7, uuid7
+from milango.tasks import rounds
 from tests.people import OTHER_PAYER
 
 from .conftest import accepted, original, paid
@@ -90,7 +91,7 @@ def test_the_worker_survives_what_breaks_it(monkeypatch, caplog) -> None:
         return 0
 
     monkeypatch.setattr(reconcile, "ask_due", break_once)
-    monkeypatch.setattr(tasks, "BACK_OFF", 0.01)
+    monkeypatch.setattr(rounds, "BACK_OFF", 0.01)
     tasks.run(stop)
     assert len(calls) == 2
     assert "RuntimeError" in caplog.text

@@ -6,6 +6,7 @@ from .evidence import Doubt, InboundCallback, OperatorWord, Receipt
 from .installation import AuditEntry, AuditKey, Counter, Heartbeat, Installation, OAuthToken
 from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
 from .payments import IdempotencyKey, OpenPrompt, Payment, PaymentEvent, SettledOrder
+from .rounds import ClockRound
 from .webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "AuditKey",
+    "ClockRound",
     "Counter",
     "CredentialState",
     "Customer",

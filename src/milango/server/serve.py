@@ -88,4 +88,6 @@ def _serve_one(host: str, port: int, background: bool | None) -> None:
         if thread and stop:
             stop.set()
             thread.join(5)
+    if thread:
+        tasks.leave()
     run.leave()

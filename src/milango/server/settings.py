@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from .common import *  # noqa: F403 - the shared part of a settings file
+from .common import INSTALLED_APPS as _SHARED
 from .environment import Environment
 from .logs import configuration
+from .queues import engine_for
 
 _env = Environment()
 
 SECRET_KEY = _env.secret_key
 DATABASES = {"default": _env.database}
+_engine = engine_for(DATABASES["default"])
+INSTALLED_APPS = [*_engine.apps, *_SHARED]
+TASKS = _engine.tasks
 MILANGO = _env.milango
 LOGGING = configuration(json=_env.json_logs)
 

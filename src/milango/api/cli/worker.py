@@ -18,6 +18,8 @@ def worker() -> None:
     """Do the background work, until stopped.
 
     Asks Daraja about payments in doubt, tells merchants what happened (webhooks), and sweeps.
+    Start as many as you like, on any machine. SIGTERM ends one within a few seconds; what one
+    leaves undone is done by the others.
     """
     from milango.flows import installations
     from milango.seen import spans
@@ -29,4 +31,6 @@ def worker() -> None:
         signal.signal(number, lambda *_: stop.set())
     click.echo("Working. Ctrl-C ends it.", err=True)
     # By name: doors do not import each other, and the clock has one of its own.
-    import_module("milango.tasks").run(stop)
+    tasks = import_module("milango.tasks")
+    tasks.run(stop)
+    tasks.leave()

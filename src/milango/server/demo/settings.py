@@ -11,6 +11,7 @@ from milango.server.common import *  # noqa: F403 - the shared part of a setting
 from milango.server.common import INSTALLED_APPS as _SHARED
 from milango.server.common import sqlite
 from milango.server.logs import configuration
+from milango.server.queues import engine_for
 
 from .home import Home
 
@@ -22,7 +23,9 @@ _simulator = f"http://127.0.0.1:{_known['simulator_port']}"
 
 SECRET_KEY = _known["secret_key"]
 DATABASES = {"default": sqlite(str(_home.database))}
-INSTALLED_APPS = ["milango.server.demo", *_SHARED]
+_engine = engine_for(DATABASES["default"])
+INSTALLED_APPS = [*_engine.apps, "milango.server.demo", *_SHARED]
+TASKS = _engine.tasks
 ROOT_URLCONF = "milango.server.demo.urls"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]  # no other name may lead a browser here
 # Pages on other ports of this machine share its cookies: names of our own keep them apart.

@@ -1,0 +1,65 @@
+"""What has its hour: begun once in each period, whatever the number of workers and machines.
+
+The time is the database's, so that a machine whose clock is wrong starts nothing too early and
+holds nothing back (threats B20). Periods are counted in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from milango.models import ClockRound
+
+START: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Hour(NamedTuple):
+    """Something that is begun once in each period."""
+
+    name: str
+    begin: Callable[[], None]
+    """Within the transaction that notes it: both happen, or neither."""
+    every: timedelta
+    after: timedelta = timedelta()
+    """How long after the period's beginning: an hour of the night, for one that lasts a day."""
+
+    def following(self, now: datetime) -> datetime:
+        """The first due time after `now`."""
+        gone = (now - START - self.after) // self.every
+        return START + self.after + (gone + 1) * self.every
+
+
+def tick(hours: Sequence[Hour]) -> int:
+    """Begin what has its hour and nobody has begun. Returns how many that were."""
+    rows = {row.name: row for row in ClockRound.objects.annotate(now=Now())}
+    return sum(_begin(hour, rows.get(hour.name)) for hour in hours)
+
+
+def after_commit(work: Callable[[], object]) -> None:
+    """Do something once this transaction is committed; without one, now."""
+    transaction.on_commit(work)
+
+
+def _begin(hour: Hour, row: ClockRound | None) -> bool:
+    if row is None:
+        # Due from its birth on: a worker that starts sweeps what was left before.
+        born = ClockRound(name=hour.name, due_at=START)
+        ClockRound.objects.bulk_create([born], ignore_conflicts=True)
+        return False
+    now: datetime = row.now  # type: ignore[attr-defined]  # annotated above
+    following = hour.following(now)
+    # A time beyond the next one comes from a clock that was wrong, or from a longer period.
+    if now < row.due_at <= following:
+        return False
+    mine = ClockRound.objects.filter(pk=row.pk, due_at=row.due_at)
+    with transaction.atomic():
+        won = mine.update(due_at=following, begun_at=Now(), times=F("times") + 1)
+        if won:
+            hour.begin()
+    return bool(won)
