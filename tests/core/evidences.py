@@ -119,5 +119,13 @@ evidence = st.one_of(
     ),
     st.builds(said, st.just(Source.TRANSACTION_STATUS), st.sampled_from(Outcome)),
     st.builds(said, st.just(Source.OPERATOR), st.sampled_from(Outcome), approved=st.booleans()),
+    st.builds(
+        said,
+        st.just(Source.STATEMENT),
+        st.sampled_from(Outcome),
+        sound=st.booleans(),
+        receipt=receipts,
+        amount=st.sampled_from([Decimal(150), Decimal(1)]),
+    ),
     st.builds(said, st.just(Source.CALLBACK), st.just(Outcome.UNKNOWN), listed=st.booleans()),
 )

@@ -235,4 +235,21 @@ def test_the_policy_never_lets_a_source_that_nobody_vouches_for_prove() -> None:
     }
     assert (Source.CALLBACK, False) not in proving
     assert (Source.OPERATOR, False) not in proving
-    assert all(source is not Source.STATEMENT for source, _ in proving)
+    assert (Source.STATEMENT, False) not in proving
+
+
+@pytest.mark.parametrize("outcome_", [o for o in Outcome if o is not Outcome.PAID])
+@given(st.lists(evidence, max_size=8))
+def test_a_statement_says_nothing_but_that_it_was_paid(outcome_, pieces) -> None:
+    for sound in (True, False):
+        line = said(Source.STATEMENT, outcome_, sound=sound)
+        assert weigh(line, asked()) == NOTHING
+        assert outcome([*pieces, line]) is outcome(pieces)
+
+
+@pytest.mark.parametrize(("sound", "status"), [(True, Status.SUCCESS), (False, Status.PENDING)])
+def test_a_statements_line_proves_only_where_the_whole_statement_does(sound, status) -> None:
+    line = said(Source.STATEMENT, Outcome.PAID, sound=sound, amount=Decimal(150))
+    assert outcome([accepted(), line]) is status
+    other = said(Source.STATEMENT, Outcome.PAID, sound=sound, amount=Decimal(151))
+    assert outcome([accepted(), other]) is Status.PENDING

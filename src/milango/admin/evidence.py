@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from milango.flows import audit
-from milango.models import AuditEntry, Doubt, InboundCallback
+from milango.models import AuditEntry, Doubt, InboundCallback, StatementImport
 
 from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, actor_of
 
@@ -78,6 +78,48 @@ class DoubtAdmin(ScopedAdmin):
             obj.public_id,
             merchant=obj.merchant,
             kind=obj.kind,
+            resolution=obj.resolution,
+        )
+
+
+class StatementForm(ResolutionForm):
+    """What became of a statement that does not add up."""
+
+    class Meta:
+        model = StatementImport
+        fields = ("resolution",)
+
+
+@admin.register(StatementImport)
+class StatementImportAdmin(ScopedAdmin):
+    """Statements that were imported. Those with an owner and no resolution wait for a person."""
+
+    form = StatementForm
+    list_display = ("imported_at", "credential", "problem", "owner", "merchant", "resolved_at")
+    list_filter = (MerchantFilter, "problem")
+    list_select_related = ("merchant", "credential")
+    readonly_fields = (
+        *("merchant", "credential", "sha256", "uploader", "short_code", "since", "until"),
+        *("lines", "payments", "counts", "problem", "problem_row", "imported_at", "owner"),
+    )
+    fields = (*readonly_fields, "resolution")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """They come from the command line."""
+        return False
+
+    def save_model(
+        self, request: HttpRequest, obj: StatementImport, form: Any, change: bool
+    ) -> None:
+        """Close it, and write down who did. It proves no more than before."""
+        obj.resolved_at = timezone.now()
+        obj.save(update_fields=["resolution", "resolved_at"])
+        audit.record(
+            actor_of(request),
+            "statement.resolved",
+            obj.public_id,
+            merchant=obj.merchant,
+            problem=obj.problem,
             resolution=obj.resolution,
         )
 

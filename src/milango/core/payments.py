@@ -95,6 +95,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """A callback: its peer is on the list of callback sources (A13)."""
     approved: bool = False
     """An operator's word: a second person has signed it."""
+    sound: bool = False
+    """A statement's line: the file's short code and running balance check, and Transaction Status
+    cannot be asked instead (B3)."""
     problem: str = ""
     """What is odd about it, in a word that names a doubt (`duplicate_keys`, `not_json`, ...)."""
     original: Original | None = None
@@ -234,6 +237,7 @@ POLICY: Final[dict[tuple[Source, bool, Outcome], Worth]] = {
     (Source.C2B, True, Outcome.PAID): Worth(PROOF, 4),
     (Source.C2B, False, Outcome.PAID): Worth(CLAIM, 1),
     (Source.PULL, False, Outcome.PAID): Worth(PROOF, 4),
+    (Source.STATEMENT, True, Outcome.PAID): Worth(PROOF, 1),
     (Source.STATEMENT, False, Outcome.PAID): Worth(SILENCE),
     (Source.OPERATOR, True, Outcome.PAID): Worth(PROOF, 1),
     (Source.OPERATOR, True, Outcome.FAILED): Worth(FAILURE, 1),
@@ -257,6 +261,8 @@ def _is_vouched_for(evidence: Evidence, asked: Asked) -> bool:
     """Callbacks come from a listed peer; without real money every peer will do (A1)."""
     if evidence.source is Source.OPERATOR:
         return evidence.approved
+    if evidence.source is Source.STATEMENT:
+        return evidence.sound
     posted = evidence.source in {Source.CALLBACK, Source.C2B}
     return posted and (evidence.listed or not asked.live)
 

@@ -7,6 +7,7 @@ from .installation import AuditEntry, AuditKey, Counter, Heartbeat, Installation
 from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
 from .payments import IdempotencyKey, OpenPrompt, Payment, PaymentEvent, SettledOrder
 from .rounds import ClockRound
+from .statements import StatementImport, StatementLine
 from .webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "PaymentEvent",
     "Receipt",
     "SettledOrder",
+    "StatementImport",
+    "StatementLine",
     "StatusQuestion",
     "WebhookAttempt",
     "WebhookDelivery",

@@ -24,6 +24,7 @@ PREFIXES: Final = {
     "webhookdelivery": "whd",
     "doubt": "dbt",
     "operatorword": "wrd",
+    "statementimport": "stm",
 }
 
 

@@ -31,6 +31,9 @@ COMMANDS: Final = {
         "milango.api.cli.listen:listen", "Forward a merchant's events to your machine."
     ),
     "trigger": Command("milango.api.cli.listen:trigger", "Send a test event to the endpoints."),
+    "reconcile": Command(
+        "milango.api.cli.reconcile:reconcile", "Compare a statement of M-Pesa with the payments."
+    ),
     "worker": Command("milango.api.cli.worker:worker", "Do the background work, until stopped."),
     "check": Command("milango.api.cli.check:check", "Say what needs a person's attention."),
     "audit": Command("milango.api.cli.audit:audit", "Read and verify the trail of who did what."),

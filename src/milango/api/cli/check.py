@@ -23,7 +23,7 @@ def check() -> None:
     """Say what needs attention. Exit code 1 if anything does.
 
     Looks at the settings, the database's tables, whom the database belongs to, doubts that nobody
-    has resolved for three days, and the audit trail.
+    has resolved for three days, statements that somebody may have edited, and the audit trail.
     """
     failed = False
     for name, look in CHECKS.items():
@@ -96,6 +96,18 @@ def _doubts() -> Iterator[str]:
         )
 
 
+def _statements() -> Iterator[str]:
+    from milango.models import StatementImport
+
+    flagged = StatementImport.objects.filter(resolved_at=None).exclude(owner="")
+    for record in flagged.select_related("merchant", "credential").order_by("imported_at")[:50]:
+        yield (
+            f"{record.public_id} of {record.merchant}, short code {record.credential.short_code}: "
+            f"{record.problem}, row {record.problem_row}, imported {record.imported_at:%Y-%m-%d} "
+            f"by {record.uploader}, with {record.owner}"
+        )
+
+
 def _audit() -> Iterator[str]:
     from milango.flows import audit
 
@@ -109,5 +121,6 @@ CHECKS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "tables": _tables,
     "installation": _installation,
     "doubts older than three days": _doubts,
+    "statements that do not add up": _statements,
     "audit trail": _audit,
 }

@@ -1,0 +1,200 @@
+"""`milango reconcile`: what M-Pesa's own statement says, beside what we have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from .find import merchant_named
+from .lazy import actor, with_django
+
+if TYPE_CHECKING:
+    from milango.flows.statements import Found, Report
+    from milango.models import MpesaCredential
+
+DIFFERENCES: Final = 1
+UNUSABLE: Final = 2
+
+SHOWN: Final = 20
+"""Receipts of one kind in the table; --json has all of them."""
+
+WORDS: Final = {
+    "matched": "Matched",
+    "settled": "Proven by this statement",
+    "open_here": "Paid there, open here",
+    "other_amount": "Another amount",
+    "missing_here": "Missing here",
+    "missing_there": "Missing there",
+    "reversed_there": "Reversed there",
+    "changed": "Told otherwise by an earlier statement",
+}
+
+PROBLEMS: Final = {
+    "unreadable_row": "a row cannot be read",
+    "no_balance": "a line has no balance",
+    "balance_broken": "the balance does not follow from the line before: a line was edited, "
+    "added or taken away, or the file mixes several accounts",
+    "out_of_order": "the lines are not in the order of time",
+    "outside_period": "a line lies outside the statement's own period",
+    "receipt_twice": "two lines have one receipt",
+    "no_opening": "the file does not say what the account held before and after",
+    "closing": "the lines do not lead to the closing balance",
+    "totals": "the lines do not add up to the totals above",
+    "changed_line": "an earlier statement said otherwise about a receipt",
+    "no_short_code": "the file does not say whose statement it is",
+}
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--shortcode", required=True, metavar="NUMBER", help="The paybill or till.")
+@click.option("--merchant", metavar="NAME", help="Where several have that short code.")
+@click.option("--environment", default="", help="Where one short code has several.")
+@click.option("--json", "as_json", is_flag=True, help="All differences, for a program.")
+@with_django
+def reconcile(
+    file: Path, shortcode: str, merchant: str | None, environment: str, as_json: bool
+) -> None:
+    """Compare FILE, a statement from the M-Pesa organisation portal (CSV or Excel), with the
+    payments of a short code.
+
+    Money that the statement proves is settled; a file that does not add up moves nothing. The same
+    file may be imported again. Exit codes: 0 all matched; 1 differences; 2 the file is unusable.
+    """
+    from milango.core.errors import MilangoError
+    from milango.flows.statements import ask, import_statement
+
+    credential = _credential(shortcode, merchant, environment)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise click.BadParameter(f"cannot be read ({error.strerror}).", param_hint="FILE") from None
+    try:
+        with _progress() as tell:
+            report = import_statement(credential, content, uploader=actor(), tell=tell)
+        asked = ask(report)
+    except MilangoError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise click.exceptions.Exit(UNUSABLE) from None
+    if as_json:
+        click.echo(_as_json(report))
+    else:
+        _show(report)
+        if asked:
+            click.echo(f"Transaction Status was asked about {asked} receipts; see the payments.")
+    raise click.exceptions.Exit(0 if report.all_matched else DIFFERENCES)
+
+
+def _credential(shortcode: str, merchant: str | None, environment: str) -> MpesaCredential:
+    from django.db.models import Q
+
+    from milango.models import MpesaCredential
+
+    number = shortcode.strip()
+    rows = MpesaCredential.objects.select_related("merchant")
+    rows = rows.filter(Q(short_code=number) | Q(store_number=number))
+    if merchant:
+        rows = rows.filter(merchant=merchant_named(merchant))
+    if environment:
+        rows = rows.filter(environment=environment)
+    found = list(rows[:2])
+    if len(found) == 1:
+        return found[0]
+    hint = "several have it: add --merchant or --environment" if found else "nobody has it"
+    message = f"{hint} (see: milango credentials list)."
+    raise click.BadParameter(message, param_hint="--shortcode")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Reading", total=None)
+        yield lambda what, done, total: bar.update(
+            task, description=what, completed=done, total=total
+        )
+
+
+# --- what is shown --------------------------------------------------------------------------
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    statement = report.statement
+    again = "" if report.is_new else " These very bytes had been imported before."
+    click.echo(
+        f"{report.record.public_id}: {len(statement.lines)} lines, "
+        f"{len(statement.payments())} of them payments, "
+        f"{statement.since:%Y-%m-%d %H:%M} to {statement.until:%Y-%m-%d %H:%M} UTC.{again}"
+        if statement.since and statement.until
+        else f"{report.record.public_id}: no lines.{again}"
+    )
+    if report.problem:
+        row = f" (row {report.record.problem_row})" if report.record.problem_row else ""
+        click.echo(
+            f"It proves nothing: {PROBLEMS.get(report.problem, report.problem)}{row}. "
+            "No payment has changed."
+        )
+    table = Table("", "Receipts", box=None)
+    for kind, count in report.counts.items():
+        table.add_row(WORDS[kind], str(count))
+    console = Console()
+    console.print(table)
+    for kind in report.counts:
+        _list(console, WORDS[kind], [found for found in report.found if found.kind is kind])
+
+
+def _list(console: Any, title: str, found: list[Found]) -> None:
+    from rich.table import Table
+
+    if not found:
+        return
+    table = Table("Row", "Receipt", "There, KES", "Here, KES", "Payment", "Status", title=title)
+    for each in found[:SHOWN]:
+        cells = (each.row or "", each.receipt, each.amount, each.our_amount, each.payment)
+        table.add_row(*("" if cell is None else str(cell) for cell in cells), each.status)
+    if len(found) > SHOWN:
+        table.caption = f"and {len(found) - SHOWN} more: --json has all"
+    console.print(table)
+
+
+def _as_json(report: Report) -> str:
+    import msgspec
+
+    record = report.record
+    told = {
+        "statement": record.public_id,
+        "sha256": record.sha256,
+        "short_code": report.credential.short_code,
+        "since": report.statement.since,
+        "until": report.statement.until,
+        "imported_before": not report.is_new,
+        "problem": report.problem,
+        "problem_row": record.problem_row,
+        "all_matched": report.all_matched,
+        "counts": {kind.value: count for kind, count in report.counts.items()},
+        "differences": [_difference(found) for found in report.found],
+    }
+    return msgspec.json.encode(told).decode()
+
+
+def _difference(found: Found) -> dict[str, object]:
+    return {
+        "kind": found.kind.value,
+        "receipt": found.receipt,
+        "row": found.row or None,
+        "amount": found.amount,
+        "paid_at": found.paid_at,
+        "payment": found.payment or None,
+        "status": found.status or None,
+        "our_amount": found.our_amount,
+    }
