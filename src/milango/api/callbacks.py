@@ -24,42 +24,47 @@ def _read(request: HttpRequest) -> tuple[bytes, dict[str, str], str]:
     return body, kept, peer_in(request)
 
 
-def _answer(outcome: object, document: dict[str, object]) -> Answer:
-    if outcome is None:
+def _require(known: object) -> None:
+    """Before the body is read: a token that is not ours is answered from memory."""
+    if known is None:
         raise Declined("not_found", "There is nothing at this address.")
-    return document_answer(document)
 
 
 @plain_door("POST")
 def mpesa_callback(request: HttpRequest, token: str) -> Answer:
     """POST /callbacks/stk/<token>: Daraja tells how a prompt ended."""
-    return _answer(receive.receive_stk(token, *_read(request)), receive.TAKEN)
+    _require(receive.payment_of(token))
+    receive.receive_stk(token, *_read(request))
+    return document_answer(receive.TAKEN)
 
 
 @plain_door("POST")
 def c2b_confirmation(request: HttpRequest, token: str) -> Answer:
     """POST /callbacks/c2b/<token>/confirm: money reached the short code."""
-    taken = confirmations.receive_confirmation(token, *_read(request))
-    return _answer(taken, receive.CONFIRMED)
+    _require(confirmations.owner_of(token))
+    confirmations.receive_confirmation(token, *_read(request))
+    return document_answer(receive.CONFIRMED)
 
 
 @plain_door("POST")
 def c2b_validation(request: HttpRequest, token: str) -> Answer:
     """POST /callbacks/c2b/<token>/validate: M-Pesa asks whether it may take a payment."""
+    _require(confirmations.owner_of(token))
     body, _, peer = _read(request)
-    said = confirmations.validate(token, body, peer)
-    return _answer(said, said or {})
+    return document_answer(confirmations.validate(token, body, peer) or {})
 
 
 @plain_door("POST")
 def status_result(request: HttpRequest, token: str) -> Answer:
     """POST /callbacks/result/<token>: Transaction Status answers."""
-    heard = questions.receive_answer(token, *_read(request), timed_out=False)
-    return _answer(heard, receive.TAKEN)
+    _require(questions.question_of(token))
+    questions.receive_answer(token, *_read(request), timed_out=False)
+    return document_answer(receive.TAKEN)
 
 
 @plain_door("POST")
 def status_timeout(request: HttpRequest, token: str) -> Answer:
     """POST /callbacks/result/<token>/timeout: Transaction Status gave up."""
-    heard = questions.receive_answer(token, *_read(request), timed_out=True)
-    return _answer(heard, receive.TAKEN)
+    _require(questions.question_of(token))
+    questions.receive_answer(token, *_read(request), timed_out=True)
+    return document_answer(receive.TAKEN)

@@ -145,11 +145,16 @@ class Heard(msgspec.Struct, frozen=True):
     verdict: str
 
 
+def question_of(token: str) -> UUID | None:
+    """The question that the address was made for; None: not ours (404). In memory alone."""
+    return signing.open_callback_token(token, sealing.key_finder(PURPOSE))
+
+
 def read_answer(
     token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime, *, timed_out: bool
 ) -> Answer | None:
     """A result, read, with its original. None: the token is not ours (404). In memory alone."""
-    question_id = signing.open_callback_token(token, sealing.key_finder(PURPOSE))
+    question_id = question_of(token)
     if question_id is None:
         return None
     said = read_timeout(body) if timed_out else read_result(body)

@@ -43,17 +43,32 @@ ORPHANS_A_DAY: Final = (1_000, 86_400)
 """Callbacks with a token of ours but without a payment (a restored backup): kept up to here."""
 
 
+def payment_of(token: str) -> UUID | None:
+    """The payment whose callbacks come to this address. None: the token is not ours (404).
+
+    In memory alone, so that a flood of made-up tokens reaches neither queue nor database; and
+    before the body, so that none of theirs is waited for.
+    """
+    return signing.open_callback_token(token, sealing.key_finder("callback"))
+
+
 def read_stk(
     token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime
 ) -> Evidence | None:
-    """What a callback says, with its original. None: the token is not ours (404).
-
-    In memory alone, so that a flood of made-up tokens reaches neither queue nor database.
-    `headers` are those to be kept, by their names in lowercase.
-    """
-    payment_id = signing.open_callback_token(token, sealing.key_finder("callback"))
+    """What a callback says, with its original. None: the token is not ours (404)."""
+    payment_id = payment_of(token)
     if payment_id is None:
         return None
+    return read_known(payment_id, token, body, headers, peer, now)
+
+
+def read_known(
+    payment_id: UUID, token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime
+) -> Evidence:
+    """What a callback of this payment says, with its original. Never raises.
+
+    `headers` are those to be kept, by their names in lowercase.
+    """
     original = original_of(token, body, headers, peer, now)
     return evidence_of(payment_id, original, listed=is_listed_peer(peer))
 

@@ -23,7 +23,8 @@ from milango.seen import requests, spans
 
 from . import callbacks, push, spool, status, streams
 from .bell import Bell
-from .http import Gone, Receive, Request, Scope, Send, write
+from .bounds import Bounded
+from .http import BODY_SECONDS, Gone, Patience, Receive, Request, Scope, Send, write
 from .inbox import Inbox
 from .spool import Spool
 from .streams import EVENT_STREAM
@@ -100,10 +101,12 @@ class Front:
     spool: Spool | None = None
 
     def __init__(self, django: Application) -> None:
-        self._django = django
+        self._django = Bounded(django)
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="milango-reader")
         self._to_the_end: set[asyncio.Task[Any]] = set()
         self._tally = Tally()
+        self._for_bodies = Patience(BODY_SECONDS)
+        self.for_commits = Patience(callbacks.COMMIT_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI has it."""
@@ -114,7 +117,7 @@ class Front:
         if found is None:
             await self._django(scope, receive, send)
         else:
-            await self._answer(*found, Request(scope, receive), receive, send)
+            await self._answer(*found, Request(scope, receive, self._for_bodies), receive, send)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do something that blocks, such as a read, beside the loop."""

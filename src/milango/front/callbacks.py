@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from milango.core.answers import Answer, document_answer
 from milango.core.errors import Declined
 from milango.flows import confirmations, questions, receive
+from milango.flows.batches import Verb
 
 from .http import Request
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 TAKEN: Final = document_answer(receive.TAKEN)
 CONFIRMED: Final = document_answer(receive.CONFIRMED)
 
+COMMIT_SECONDS: Final = 5.0
+"""A callback that is not committed by then is answered 503. It may still be, and told again it only
+counts."""
+
+LATE: Final = Declined(
+    "database_unavailable", "The database does not answer. Send it again.", retry_after=5
+)
 
 _KEPT: Final = tuple((name, name.encode()) for name in receive.KEPT_HEADERS)
 
@@ -35,17 +43,27 @@ def _nothing_here() -> Declined:
 
 async def stk_callback(front: Front, request: Request, token: str) -> Answer:
     """POST /callbacks/stk/<token>. While the database is away the bytes are kept on the disk."""
-    body = await request.body(receive.BODY_LIMIT)
-    evidence = receive.read_stk(token, body, _kept(request), request.peer, datetime.now(UTC))
-    if evidence is None:
+    payment_id = receive.payment_of(token)
+    if payment_id is None:
         raise _nothing_here()
+    body = await request.body(receive.BODY_LIMIT)
+    now = datetime.now(UTC)
+    evidence = receive.read_known(payment_id, token, body, _kept(request), request.peer, now)
     try:
-        await front.inbox.submit(receive.EVIDENCE, evidence, trusted=evidence.listed)
+        await _commit(front, receive.EVIDENCE, evidence, listed=evidence.listed)
     except Exception as error:
         if front.spool and _is_our_fault(error):
             await front.spool.keep(evidence)
         raise
     return TAKEN
+
+
+async def _commit(front: Front, verb: Verb, item: Any, *, listed: bool) -> None:
+    try:
+        with front.for_commits.since():
+            await front.inbox.submit(verb, item, trusted=listed)
+    except TimeoutError:
+        raise LATE from None
 
 
 def _is_our_fault(error: Exception) -> bool:
@@ -55,17 +73,21 @@ def _is_our_fault(error: Exception) -> bool:
 
 async def c2b_confirmation(front: Front, request: Request, token: str) -> Answer:
     """POST /callbacks/c2b/<token>/confirm."""
+    if confirmations.owner_of(token) is None:
+        raise _nothing_here()
     body = await request.body(receive.BODY_LIMIT)
     now = datetime.now(UTC)
     arrival = confirmations.read_confirmation(token, body, _kept(request), request.peer, now)
     if arrival is None:
         raise _nothing_here()
-    await front.inbox.submit(confirmations.CONFIRMATIONS, arrival, trusted=arrival.listed)
+    await _commit(front, confirmations.CONFIRMATIONS, arrival, listed=arrival.listed)
     return CONFIRMED
 
 
 async def c2b_validation(front: Front, request: Request, token: str) -> Answer:
     """POST /callbacks/c2b/<token>/validate. M-Pesa waits for the answer."""
+    if confirmations.owner_of(token) is None:
+        raise _nothing_here()
     body = await request.body(receive.BODY_LIMIT)
     said = await front.quickly(lambda: confirmations.validate(token, body, request.peer))
     if said is None:
@@ -86,6 +108,8 @@ async def status_timeout(front: Front, request: Request, token: str) -> Answer:
 async def _answer_to_a_question(
     front: Front, request: Request, token: str, *, timed_out: bool
 ) -> Answer:
+    if questions.question_of(token) is None:
+        raise _nothing_here()
     body = await request.body(receive.BODY_LIMIT)
     now = datetime.now(UTC)
     answer = questions.read_answer(
@@ -93,5 +117,5 @@ async def _answer_to_a_question(
     )
     if answer is None:
         raise _nothing_here()
-    await front.inbox.submit(questions.ANSWERS, answer, trusted=answer.listed)
+    await _commit(front, questions.ANSWERS, answer, listed=answer.listed)
     return TAKEN

@@ -19,7 +19,76 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 BODY_SECONDS: Final = 5.0
-"""A body that has not arrived whole by then is refused (B1)."""
+"""A request that has not arrived whole by then is refused; from the first byte of its head on,
+where the server tells when that was (B1)."""
+
+
+class Patience:
+    """So many seconds for something, of many tasks at once: `with patience.since(then): await ...`.
+
+    Raises TimeoutError, up to a quarter late: one timer looks at all of them. A timer for each
+    would cost a tenth of what a callback does.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._waits: set[Wait] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def since(self, began: float | None = None) -> Wait:
+        """From that moment on the loop's clock; None: from now on."""
+        return Wait(self, began)
+
+    def add(self, wait: Wait) -> None:
+        """Look at this one too."""
+        self._waits.add(wait)
+        if self._timer is None:
+            self._set_timer()
+
+    def remove(self, wait: Wait) -> None:
+        """It is over."""
+        self._waits.discard(wait)
+
+    def _set_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.seconds / 4, self._look)
+
+    def _look(self) -> None:
+        moment = asyncio.get_running_loop().time() - self.seconds
+        for wait in [wait for wait in self._waits if wait.began <= moment]:
+            self._waits.discard(wait)
+            wait.give_up()
+        self._timer = None
+        if self._waits:
+            self._set_timer()
+
+
+class Wait:
+    """One task's patience."""
+
+    __slots__ = ("_is_late", "_patience", "_task", "began")
+
+    def __init__(self, patience: Patience, began: float | None) -> None:
+        self.began = asyncio.get_running_loop().time() if began is None else began
+        self._patience = patience
+        self._task = asyncio.current_task()
+        self._is_late = False
+
+    def give_up(self) -> None:
+        """It is late."""
+        self._is_late = True
+        if self._task:
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        self._patience.add(self)
+
+    def __exit__(self, kind: type[BaseException] | None, *other: object) -> None:
+        self._patience.remove(self)
+        if not self._is_late or not self._task:
+            return
+        # Somebody else may have cancelled the task as well: then that is what it is told.
+        if self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise TimeoutError
 
 
 class Gone(Exception):
@@ -29,9 +98,19 @@ class Gone(Exception):
 class Request:
     """One request. Headers are looked up when somebody asks for them."""
 
-    __slots__ = ("_lines", "_named", "_receive", "client", "method", "path", "query_string")
+    __slots__ = (
+        "_began",
+        "_lines",
+        "_named",
+        "_patience",
+        "_receive",
+        "client",
+        "method",
+        "path",
+        "query_string",
+    )
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, patience: Patience) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query_string: bytes = scope["query_string"]
@@ -39,6 +118,8 @@ class Request:
         self._lines: list[tuple[bytes, bytes]] = scope["headers"]
         self._named: dict[bytes, bytes] = dict(self._lines)
         self._receive = receive
+        self._patience = patience
+        self._began: float | None = scope.get("milango.began")
 
     def header(self, name: bytes) -> str | None:
         """The header's value; lines of the same name are joined by commas."""
@@ -75,11 +156,10 @@ class Request:
         """
         check_length(self.header(b"content-length"), limit)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            with self._patience.since(self._began):
                 return await self._read(limit)
         except TimeoutError:
-            message = f"The body did not arrive whole within {BODY_SECONDS:.0f} seconds."
-            raise Declined("body_too_slow", message) from None
+            raise too_slow(self._patience) from None
 
     async def _read(self, limit: int) -> bytes:
         body = b""
@@ -92,6 +172,12 @@ class Request:
                 raise too_large(limit)
             if not message.get("more_body", False):
                 return body
+
+
+def too_slow(patience: Patience) -> Declined:
+    """The refusal of a body that takes too long."""
+    message = f"The body did not arrive whole within {patience.seconds:.0f} seconds."
+    return Declined("body_too_slow", message)
 
 
 @lru_cache(maxsize=4096)

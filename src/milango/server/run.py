@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,11 +18,13 @@ from typing import Any, Final, NamedTuple
 import click
 import uvicorn
 
+from .connections import Connection, Server
+
 GRACE: Final = 20
 """Seconds that requests under way get when we are told to stop; a push may wait for Daraja."""
 
 
-class Quiet(uvicorn.Server):
+class Quiet(Server):
     """Leaves signals alone: several servers share a process here, and one place stops them all."""
 
     @contextlib.contextmanager
@@ -74,6 +78,8 @@ def site(
     forwarded headers are read by us alone (A13)."""
     config = uvicorn.Config(
         application,
+        http=Connection,
+        ws="none",
         lifespan="on" if lifespan else "off",
         access_log=False,
         log_config=None,
@@ -87,9 +93,18 @@ def site(
 
 def run(sites: list[Site], *, ready: Callable[[], Awaitable[None]]) -> None:
     """Serve until SIGINT or SIGTERM. `ready` is awaited once all sites answer."""
+    _make_room()
     loop_factory = sites[0].server.config.get_loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_serve(sites, ready))
+
+
+def _make_room() -> None:
+    """Have as many connections as the machine allows: the usual 1,024 files are soon held by
+    callers who say nothing."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(sites: list[Site], ready: Callable[[], Awaitable[None]]) -> None:
@@ -102,6 +117,10 @@ async def _serve(sites: list[Site], ready: Callable[[], Awaitable[None]]) -> Non
     try:
         await _until_started(sites, servers)
         await ready()
+        # What was loaded stays. Looking through all of it for garbage stopped everybody, now and
+        # then, for seventy milliseconds.
+        gc.collect()
+        gc.freeze()
         await asyncio.wait([stopped, *servers], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for each in sites:
