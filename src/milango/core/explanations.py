@@ -85,7 +85,7 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "Keep `metadata` small.",
     ),
     "body_too_slow": Explanation(
-        "The body did not arrive whole within 5 seconds.",
+        "The request did not arrive whole in time: 5 seconds; a page's or a file's, 60.",
         "Nothing was stored, no prompt was sent.",
         "Send it again, at once.",
     ),
