@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
+from milango.flows import charge, receive
 from milango.models import IdempotencyKey, Merchant, MpesaCredential, Payment
 from tests.people import OTHER_PAYER, PAYER, make_credential, make_key
 from tests.whole.conftest import Daraja
@@ -91,6 +92,20 @@ def test_an_unknown_outcome_is_202_and_pending(api: Api, wish: dict[str, Any], d
 
 
 # --- Idempotency-Key -------------------------------------------------------------------------
+
+
+def test_a_prompt_is_not_asked_for_again_when_its_answer_cannot_be_written(
+    api: Api, wish: dict[str, Any], daraja: Daraja, monkeypatch: pytest.MonkeyPatch
+):
+    def away(evidence: Any) -> Any:
+        raise OperationalError("could not connect to server")
+
+    monkeypatch.setattr(charge, "settle_many", away)
+    monkeypatch.setattr(receive, "settle_many", away)
+    answer = api.push(wish)
+    assert (answer.status_code, answer.json()["status"]) == (202, "Pending")
+    assert len(daraja.ledger()) == 1
+    assert Payment.objects.get().sending_at
 
 
 def test_a_replay_answers_today_and_sends_nothing(api: Api, wish: dict[str, Any], daraja: Daraja):

@@ -7,13 +7,14 @@ request: the row is committed before anything goes out, and `sending_at` just be
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from milango.conf import conf
@@ -31,6 +32,8 @@ from .callers import Caller
 from .opening import OPENINGS, Opened, Opening, draft, keys_of, open_one
 from .receive import EVIDENCE
 from .settle import Settled, settle_many
+
+logger = logging.getLogger(__name__)
 
 Submit = Callable[[Verb, Any], Awaitable[Any]]
 """How a door has rows written: the inbox, which writes them together with others."""
@@ -74,7 +77,11 @@ def _charge(opening: Opening) -> Payment:
     except DarajaBusy:
         abandon(opened.payment)
         raise
-    return _told(answer, conclude(answer))
+    try:
+        payment = conclude(answer)
+    except (OperationalError, InterfaceError) as error:
+        return _as_it_is_written(opened, error)
+    return _told(answer, payment)
 
 
 async def acharge(opening: Opening, submit: Submit, in_thread: InThread) -> Payment:
@@ -97,10 +104,20 @@ async def _acharge(opening: Opening, submit: Submit, in_thread: InThread) -> Pay
     except DarajaBusy:
         await in_thread(lambda: abandon(payment))
         raise
-    settled: Settled = await submit(EVIDENCE, answer)
+    try:
+        settled: Settled = await submit(EVIDENCE, answer)
+    except Declined as error:
+        return _as_it_is_written(opened, error)
     if settled.payment:
         settled.payment.copy_to(payment)
     return _told(answer, payment)
+
+
+def _as_it_is_written(opened: Opened, error: Exception) -> Payment:
+    """Pending, when Daraja's answer cannot be written down: the prompt may be out, and whoever is
+    told "send it again" would send a second one."""
+    logger.error("Daraja's answer could not be written down: %s", type(error).__name__)
+    return opened.payment
 
 
 def _told(answer: Evidence, payment: Payment) -> Payment:
@@ -229,7 +246,8 @@ def abandon(payment: Payment) -> None:
     with transaction.atomic(durable=True):
         row = Payment.objects.select_for_update().get(pk=payment.pk)
         keys = keys_of(row)
-        known = keys.filter(replayed=True).exists() or row.standing
+        # Locked: a replay that is being answered in this moment is seen, or finds no key.
+        known = any(key.replayed for key in keys.select_for_update()) or row.standing
         keys.delete()
         if known:
             settle_many([never_sent(row)])

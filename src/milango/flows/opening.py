@@ -212,7 +212,11 @@ def _body_hash(request: PushRequest) -> str:
 
 
 def _replay(opening: Opening) -> Payment | Declined:
-    row = keys_of(opening.payment).select_for_update().get()
+    row = keys_of(opening.payment).select_for_update().first()
+    if row is None:
+        # Its first request was not sent, and let the key go in this moment.
+        message = "The first request with this Idempotency-Key has just failed. No prompt was sent."
+        return Declined("database_unavailable", message, retry_after=1)
     if row.body_hash != _body_hash(opening.request):
         message = "This Idempotency-Key was used for another request. No prompt was sent."
         return Declined("idempotency_conflict", message, field="Idempotency-Key")
