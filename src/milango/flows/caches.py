@@ -40,6 +40,7 @@ class Remembered(Generic[T]):
     def __init__(self, *, seconds: float, of: tuple[type[Model], ...]) -> None:
         self._seconds = seconds
         self._kept: dict[Hashable, tuple[float, T]] = {}
+        self._forgotten = 0
         for model in of:
             for signal in (post_save, post_delete):
                 signal.connect(self._changed, sender=model, weak=False)
@@ -54,10 +55,12 @@ class Remembered(Generic[T]):
         if found and found[0] > time.monotonic():
             return found[1]
         refuse_to_block()
+        before = self._forgotten
         value = look_up()
-        if len(self._kept) >= MOST:
-            self._kept.clear()
-        self._kept[key] = time.monotonic() + self._seconds, value
+        if before == self._forgotten:  # or it may be from before the change
+            if len(self._kept) >= MOST:
+                self._kept.clear()
+            self._kept[key] = time.monotonic() + self._seconds, value
         return value
 
     def _changed(self, **kwargs: Any) -> None:
@@ -70,6 +73,7 @@ class Remembered(Generic[T]):
 
     def forget(self) -> None:
         """Look everything up again."""
+        self._forgotten += 1
         self._kept.clear()
 
 
