@@ -16,7 +16,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from milango import sealing
-from milango.server.environment import OPTIONAL, REQUIRED, Environment, database
+from milango.flows import listening
+from milango.server.environment import OPTIONAL, PATIENCE, REQUIRED, Environment, database
 from tests.demos import MILANGO, free_ports, plain_environment
 
 GOOD = {
@@ -32,6 +33,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
+
+
+def test_a_database_machine_that_vanishes_is_not_waited_for() -> None:
+    given = database("postgres://duka:x@db.example.test/pay?tcp_user_timeout=7000")["OPTIONS"]
+    assert int(given["connect_timeout"]) <= 5
+    assert int(given["keepalives_idle"]) <= 10
+    assert given["tcp_user_timeout"] == "7000", "the address has the last word"
+    assert set(PATIENCE) <= set(listening.CONNECTION), "nor by whoever listens"
 
 
 def test_postgresql_keeps_its_connections(environment: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ AGAIN: Final = (0.1, 0.5, 1, 2, 5)
 """Seconds before the connection is tried again; the last one for ever."""
 
 CONNECTION: Final = (
-    "dbname user password host port service sslmode sslrootcert sslcert sslkey connect_timeout"
+    "dbname user password host port service sslmode sslrootcert sslcert sslkey connect_timeout "
+    "keepalives_idle keepalives_interval keepalives_count tcp_user_timeout"
 ).split()
 
 

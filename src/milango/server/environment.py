@@ -124,6 +124,17 @@ def _money(text: str) -> Decimal:
         raise ImproperlyConfigured("MILANGO_CONFIRM_ABOVE is not an amount in KES.") from None
 
 
+PATIENCE: Final = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+"""A server whose machine vanished says nothing. By default a connection to it is waited for a
+quarter of an hour by those who write, and two hours by those who listen."""
+
+
 def database(url: str, pool: str = "16") -> dict[str, Any]:
     """Django's database from `postgres://…` or `sqlite:///…` (four slashes: an absolute path)."""
     parts = urlsplit(url)
@@ -133,7 +144,7 @@ def database(url: str, pool: str = "16") -> dict[str, Any]:
         raise ImproperlyConfigured(f"DATABASE_URL must be {REQUIRED['DATABASE_URL']}.")
     if not pool.isdecimal() or not int(pool):
         raise ImproperlyConfigured("MILANGO_DATABASE_POOL must be a whole number above 0.")
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    options: dict[str, Any] = PATIENCE | dict(parse_qsl(parts.query))
     host = options.pop("host", "") or parts.hostname or ""
     return {
         "ENGINE": "django.db.backends.postgresql",
