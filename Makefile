@@ -2,7 +2,7 @@
 # Arguments go in ARGS: make test ARGS="tests/core -x"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format lock clean
+.PHONY: help demo test bench storm lint format lock clean
 BIN := .venv/bin
 
 help: ## show the verbs
@@ -19,6 +19,10 @@ test: ## run the tests, on SQLite and on PostgreSQL
 bench: ## measure speed against the baselines (ARGS="--quick --json FILE")
 	@tools/bootstrap bench
 	@exec $(BIN)/python -m bench $(ARGS)
+
+storm: ## kill processes and PostgreSQL under load, then compare the books (ARGS="--short --json FILE")
+	@tools/bootstrap bench
+	@exec $(BIN)/python -m storm $(ARGS)
 
 lint: ## check style, types, import floors, dependencies and migrations
 	@tools/bootstrap test

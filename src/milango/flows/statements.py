@@ -33,7 +33,7 @@ from milango.core.statements import Line, Statement
 from milango.models import MpesaCredential, Payment, StatementImport
 from milango.models.ids import first_uuid7
 
-from . import audit, batches, questions
+from . import audit, batches, questions, reconcile
 from .receive import EVIDENCE
 from .settle import Settled
 from .store_statements import Ours, Stage, stage
@@ -556,8 +556,11 @@ def _ask_soon(report: Report) -> None:
     now = timezone.now()
     ids = [found.payment_id for found in report.found if found.is_open and found.payment_id]
     for at in range(0, len(ids), AT_ONCE):
-        Payment.objects.filter(
-            Q(next_check_at=None) | Q(next_check_at__gt=now),
-            pk__in=ids[at : at + AT_ONCE],
-            status=Status.PENDING.value,
-        ).update(next_check_at=now)
+        reconcile.bring_forward(
+            Payment.objects.filter(
+                Q(next_check_at=None) | Q(next_check_at__gt=now),
+                pk__in=ids[at : at + AT_ONCE],
+                status=Status.PENDING.value,
+            ),
+            now,
+        )

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as AnyDatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from milango.conf import conf
 from milango.core.answers import Answer, cors_headers, problem_answer
@@ -122,7 +122,8 @@ class Front:
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do something that blocks, such as a read, beside the loop."""
         context = copy_context()  # the request's id goes along
-        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, context.run, _reading, work)
 
     async def quickly(self, work: Callable[[], T]) -> T:
         """Do something that mostly finds all it asks for remembered; otherwise in a thread."""
@@ -205,6 +206,17 @@ class Front:
         origin = origin_of(request.header(b"origin"))
         known = origin is not None and await self.quickly(lambda: _is_listed(origin))
         return cors_headers(origin, known=known)
+
+
+def _reading(work: Callable[[], T]) -> T:
+    """Work in a reader's thread. Its connection outlives the request, so nobody but us would let
+    go of one that broke, and each request that met this thread would fail with it."""
+    try:
+        return work()
+    except (OperationalError, InterfaceError):
+        if not connection.in_atomic_block:
+            connection.close()
+        raise
 
 
 _all_readers: Final = threading.Barrier(READERS)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 from uuid import UUID
+
+from django.db import Error as AnyDatabaseError
 
 from milango.conf import conf
 from milango.core.errors import Declined
@@ -16,6 +19,9 @@ HEARTBEAT: Final = 15.0
 
 RECHECK: Final = 60.0
 """Seconds after which a key or a ticket is looked at again (B10)."""
+
+AGAIN: Final = 1.0
+"""Seconds before news that could not be read are tried again."""
 
 MOST_OF_ONE: Final = 5
 """Streams of one payment (B10)."""
@@ -103,7 +109,13 @@ class Waiters:
         try:
             while self._rang:
                 ids, self._rang = list(self._rang), set()
-                events = await self._in_thread(lambda ids=ids: read.events_after(0, ids))  # type: ignore[misc]
+                try:
+                    events = await self._in_thread(lambda ids=ids: read.events_after(0, ids))  # type: ignore[misc]
+                except AnyDatabaseError:
+                    # Nobody rings twice for the same news: it is read once the database is back.
+                    self._rang.update(each for each in ids if each in self._by_payment)
+                    await asyncio.sleep(AGAIN)
+                    continue
                 for payment_id, documents in events.items():
                     for waiter in tuple(self._by_payment.get(payment_id, ())):
                         waiter.tell(documents)
@@ -118,7 +130,8 @@ class Waiters:
             for waiter in self._everybody():
                 waiter.beat()
             if beats % (RECHECK // HEARTBEAT) == 0:
-                await self._recheck()
+                with suppress(AnyDatabaseError):  # then a minute later; the heart must not stop
+                    await self._recheck()
 
     async def _recheck(self) -> None:
         """Part with those whose key was revoked, or whose ticket has expired."""

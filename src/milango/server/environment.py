@@ -153,6 +153,9 @@ def database(url: str, pool: str = "16") -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(host),
         "PORT": str(parts.port or ""),
+        # Each connection of the pool is looked at before it is lent: after a restart of the
+        # database all of them are dead, and each would cost somebody a refusal.
+        "CONN_HEALTH_CHECKS": True,
         # Without kept connections each request would pay for a new one.
         "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": int(pool), "timeout": 10}},
     }

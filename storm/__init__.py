@@ -1,0 +1,1 @@
+"""The storm: every story at once while processes die, and afterwards the books are compared."""

@@ -1,0 +1,56 @@
+"""A small storm: processes and the database die under load, and no shilling is lost or doubled.
+
+The long form is `make storm`, see docs/storm.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import databases
+from tests.demos import plain_environment
+
+ROOT = Path(__file__).parents[2]
+SEED = int(os.environ.get("MILANGO_TEST_SEED", "20261126"))
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db,  # so that it is told on PostgreSQL too; it brings a server of its own
+]
+
+
+def storm(folder: Path, *more: str) -> dict[str, Any]:
+    file = folder / "storm.json"
+    database = "postgres" if databases.is_postgres() else "sqlite"
+    words = f"--seed {SEED} --database {database} --folder {folder / 'storm'} --json {file}"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "storm", *words.split(), *more],
+        cwd=ROOT,
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert file.exists(), done.stderr[-3_000:]
+    figures: dict[str, Any] = json.loads(file.read_text())
+    assert done.returncode == bool(figures["failures"])
+    return figures
+
+
+def test_in_a_small_storm_nothing_is_invented_doubled_or_half_done(tmp_path: Path) -> None:
+    size = "--payments 400 --kills 6 --rate 60 --gap 1.2 --reconcile 10 --prompt-life 10"
+    told = storm(tmp_path, *size.split())
+    assert told["kills"] >= 6
+    assert told["payments"] >= 400
+    assert told["successes_here"] > 100
+    nothing = ("invented", "doubled", "other_amount", "grants_wrong", "webhooks_mixed", "spooled")
+    assert {name: told[name] for name in nothing} == dict.fromkeys(nothing, 0), told["failures"]
+    assert told["ended_by_themselves"] == {}
+    assert told["check_clean"]
