@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -155,4 +156,4 @@ CLIENTS: Final = (
     "pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 )
 
-KINDS: Final = {"postgres": Postgres, "sqlite": Sqlite}
+KINDS: Final[dict[str, Callable[[Path], Database]]] = {"postgres": Postgres, "sqlite": Sqlite}

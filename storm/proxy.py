@@ -33,7 +33,7 @@ class Line:
         except OSError:
             writer.transport.abort()
             return
-        ends = {writer.transport, far_writer.transport}
+        ends: set[asyncio.Transport] = {writer.transport, far_writer.transport}  # type: ignore[arg-type]  # both are whole transports
         self._open |= ends
         try:
             async with asyncio.TaskGroup() as both:

@@ -180,8 +180,12 @@ class _Stage:
         return self.folder / "spool"
 
 
+def _open(plan: Plan, folder: Path) -> Database:
+    return KINDS[plan.database](folder)
+
+
 async def _build(plan: Plan, progress: Progress, folder: Path, stack: AsyncExitStack) -> _Stage:
-    database: Database = await asyncio.to_thread(lambda: KINDS[plan.database](folder))
+    database = await asyncio.to_thread(lambda: _open(plan, folder))
     stack.push_async_callback(database.stop)
     await database.start()
     web, daraja, hooks, line = (free_port() for _ in range(4))

@@ -22,6 +22,7 @@ MILANGO: dict[str, Any] = {
     # The simulator stands where Safaricom's addresses would.
     "CALLBACK_SOURCES": ["127.0.0.1"],
     "PROMPT_LIFE": int(os.environ.get("STORM_PROMPT_LIFE", "20")),
+    "WEBHOOKS_TO_ANYWHERE": True,
     "SPOOL": os.environ.get("STORM_SPOOL", ""),
 }
 

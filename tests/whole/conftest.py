@@ -11,6 +11,7 @@ import pytest
 from django.core.asgi import get_asgi_application
 from django.db import connections
 
+from milango.flows import check
 from milango.models import MpesaCredential
 from tests.people import make_credential, make_merchant, make_till
 from tests.servers import serve
@@ -149,3 +150,10 @@ def call(milango: str) -> Callable[..., Answer]:
                 return error.code, json.loads(error.read())
 
     return speak
+
+
+@pytest.fixture(autouse=True)
+def _books_are_right(transactional_db: None) -> Iterator[None]:
+    """Whatever was told, lost, doubled or killed: in the end the books are right."""
+    yield
+    assert check.check().broken == {}

@@ -86,6 +86,9 @@ def book(
     taken: set[UUID] = set()
     for line in lines:
         payment = known.get(line.receipt) or _meant(credential, line, taken)
+        if not isinstance(payment, Payment):
+            # Its callback may have been settled while we waited for the candidates' locks.
+            payment = _known(credential, [line]).get(line.receipt, payment)
         booking = Booking.JOINED
         if payment is None:
             booking = Booking.OWN

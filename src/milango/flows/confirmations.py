@@ -145,7 +145,24 @@ def receive_confirmation(
 
 
 def _take(arrivals: Sequence[Arrival]) -> list[Taken]:
-    """Book what may be believed, short code by short code, and keep every body."""
+    """Book what may be believed, and keep every body."""
+    verdicts, credentials = _book(arrivals)
+    _keep(arrivals, verdicts, credentials)
+    return [Taken(verdict) for verdict in verdicts]
+
+
+def take_again(arrival: Arrival) -> tuple[str, UUID | None]:
+    """Book a confirmation whose body is kept already: its verdict, and its merchant's id.
+
+    In the caller's transaction.
+    """
+    (verdict,), credentials = _book([arrival])
+    credential = credentials.get(arrival.credential_id)
+    return verdict, credential.merchant_id if credential else None
+
+
+def _book(arrivals: Sequence[Arrival]) -> tuple[list[str], dict[UUID, MpesaCredential]]:
+    """Short code by short code; what became of each, in order."""
     ids = {arrival.credential_id for arrival in arrivals}
     credentials = MpesaCredential.objects.select_related("merchant").in_bulk(sorted(ids))
     verdicts = [_judge(arrival, credentials.get(arrival.credential_id)) for arrival in arrivals]
@@ -158,8 +175,7 @@ def _take(arrivals: Sequence[Arrival]) -> list[Taken]:
         lines = [_line(arrivals[index]) for index in indexes]
         booked = book(credentials[credential_id], lines, Source.C2B, listed=True)
         verdicts = _filled(verdicts, indexes, [booking.value for booking in booked])
-    _keep(arrivals, verdicts, credentials)
-    return [Taken(verdict) for verdict in verdicts]
+    return verdicts, credentials
 
 
 def _filled(verdicts: list[str], indexes: list[int], values: list[str]) -> list[str]:
@@ -203,7 +219,7 @@ def _keep(
             continue
         merchant_id = credential.merchant_id if credential else None
         rows[arrival.original.sha256] = originals.row_of(
-            arrival.original, PURPOSE, verdict, merchant_id
+            arrival.original, PURPOSE, verdict, arrival.credential_id, merchant_id
         )
     if rows:
         store().insert(tables.ORPHANS, [row for _, row in sorted(rows.items())])
@@ -222,7 +238,7 @@ def _has_room(arrival: Arrival) -> bool:
 def _keep_poisoned(arrival: Arrival, error: Exception) -> Taken:
     """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
     with transaction.atomic(durable=True):
-        row = originals.row_of(arrival.original, PURPOSE, "poisoned", None)
+        row = originals.row_of(arrival.original, PURPOSE, "poisoned", arrival.credential_id, None)
         store().insert(tables.ORPHANS, [row])
     return Taken("poisoned")
 

@@ -74,15 +74,16 @@ def record(rows: Store, cases: list[Case]) -> Changes:
     deliveries: list[RowOf] = []
     for case in cases:
         payment, at, status = case.payment, case.steps[-1].item.observed_at, case.status
-        told = _events(case)
-        events += told
-        if payment.subscribed:
-            deliveries += notify.deliveries(told, payment.subscribed)
         _write_columns(case, status, at)
         _schedule(case, status, at)
         if case.newly_paid and (sold := grant.sell_time(payment, at)):
             grants.append(sold)
-        doubts += _doubts(case, status, at)
+        due = _due_to_a_person(case)
+        doubts += _doubts(case, due, at)
+        told = _events(case, due)
+        events += told
+        if payment.subscribed:
+            deliveries += notify.deliveries(told, payment.subscribed)
         if status in FINAL or payment.confirming:
             changes.phones_freed.append(payment.id)
         if status in GONE:
@@ -152,16 +153,16 @@ def _link_customers(rows: Store, cases: list[Case]) -> None:
 # --- events ---------------------------------------------------------------------------------
 
 
-def _events(case: Case) -> list[notify.Event]:
+def _events(case: Case, due: frozenset[str]) -> list[notify.Event]:
     """Step by step, so that a batch tells what single pieces would have told."""
     return [
         notify.next_event(case.payment, kind, step.item.observed_at, data)
         for step in case.steps
-        for kind, data in _told(case, step)
+        for kind, data in _told(case, step, due)
     ]
 
 
-def _told(case: Case, step: Step) -> Iterable[tuple[str, dict[str, object]]]:
+def _told(case: Case, step: Step, due: frozenset[str]) -> Iterable[tuple[str, dict[str, object]]]:
     item, was, now = step.item, step.was, step.now
     if item.source is Source.PUSH and item.outcome in EVENT_OF_PUSH and ":" not in step.verdict:
         yield EVENT_OF_PUSH[item.outcome], {}
@@ -169,6 +170,10 @@ def _told(case: Case, step: Step) -> Iterable[tuple[str, dict[str, object]]]:
         return
     for kind in sorted(step.after.all_doubts - step.before.all_doubts):
         yield "payment.flagged", {"doubt": kind}
+    if due and _is_sale(step):
+        # Before the success itself: a stream ends with it.
+        for kind in sorted(due):
+            yield "payment.flagged", {"doubt": kind}
     if now.is_confirming and not was.is_confirming:
         yield "payment.confirming", {"source": item.source.value}
     if was.status is not now.status:
@@ -269,15 +274,30 @@ def _schedule(case: Case, status: Status, at: datetime) -> None:
 # --- what a person has to look at -----------------------------------------------------------
 
 
-def _doubts(case: Case, status: Status, at: datetime) -> Iterable[RowOf]:
+NONE_DUE: Final = frozenset[str]()
+
+
+def _due_to_a_person(case: Case) -> frozenset[str]:
+    """What a success leaves for a person, beside what its evidence contradicts."""
     payment = case.payment
-    kinds = frozenset[str]().union(
-        *(step.after.all_doubts - step.before.all_doubts for step in case.steps)
-    )
-    if status is Status.SUCCESS and (payment.late or payment.duplicate_of_id):
+    if not case.newly_paid or not any(map(_is_sale, case.steps)):
+        return NONE_DUE
+    kinds = NONE_DUE
+    if payment.late or payment.duplicate_of_id:
         kinds |= {"refund_due"}
-    if status is Status.SUCCESS and grant.sold_nothing(payment):
+    if grant.sold_nothing(payment):
         kinds |= {"tariff_unreadable"}
+    return kinds
+
+
+def _is_sale(step: Step) -> bool:
+    """By this piece of evidence it was paid, and the merchant has the money."""
+    return step.now.status is Status.SUCCESS and not step.was.is_paid
+
+
+def _doubts(case: Case, due: frozenset[str], at: datetime) -> Iterable[RowOf]:
+    payment = case.payment
+    kinds = due.union(*(step.after.all_doubts - step.before.all_doubts for step in case.steps))
     return [
         (
             uuid7_hex(),

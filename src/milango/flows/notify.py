@@ -20,7 +20,7 @@ SILENT: Final = frozenset({"payment.created"})
 DUE: Final = WebhookDelivery.State.DUE.value
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct):
     """One entry of a payment's timeline."""
 
     id: UUID
@@ -30,10 +30,21 @@ class Event(msgspec.Struct, frozen=True):
     type: str
     at: datetime
     data: dict[str, Any]
+    told: int = 0
+    """Endpoints that were subscribed at that instant: so many deliveries have to exist."""
 
     def row(self) -> RowOf:
         data = msgspec.json.encode(self.data).decode()
-        return (self.id, self.payment_id, self.merchant_id, self.seq, self.type, self.at, data)
+        return (
+            self.id,
+            self.payment_id,
+            self.merchant_id,
+            self.seq,
+            self.type,
+            self.at,
+            data,
+            self.told,
+        )
 
 
 class Counted(Protocol):
@@ -80,12 +91,16 @@ def write(events: Iterable[Event]) -> None:
 def deliveries(
     events: Iterable[Event], endpoints: Sequence[tuple[str, list[str]]]
 ) -> Iterable[RowOf]:
-    """One row for every event at every endpoint (its id, and what it subscribed to)."""
+    """One row for every event at every endpoint (its id, and what it subscribed to).
+
+    Each event keeps how many there are of it, so the events are written afterwards.
+    """
     for event in events:
         if event.type in SILENT:
             continue
         for endpoint, wanted in endpoints:
             if not wanted or event.type in wanted:
+                event.told += 1
                 yield _delivery(event, endpoint)
 
 

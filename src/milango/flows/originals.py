@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from .settle import Settled
 
 K = TypeVar("K")
+
+REPLAYED: Final = frozenset({"poisoned", "orphan"})
+"""Verdicts of what is tried again by itself: the database, or a restored payment, may take it."""
+
+SOON: Final = timedelta(minutes=1)
+"""When it is tried for the first time."""
 
 
 def tables(
@@ -34,7 +41,7 @@ def tables(
             _keep(known, (item.payment_id, item.original.sha256), item.original, outcome)
     return [
         (CALLBACKS, [kept.row() for _, kept in sorted(known.items())]),
-        (ORPHANS, [kept.row() for _, kept in sorted(orphans.items())]),
+        (ORPHANS, [kept.unprocessed_row() for _, kept in sorted(orphans.items())]),
     ]
 
 
@@ -46,6 +53,8 @@ class Kept(msgspec.Struct):
     payment_id: UUID | None
     merchant_id: UUID | None
     kind: str = "stk"
+    named_id: UUID | None = None
+    """What its address was made for: a payment, a credential or a question."""
     repeats: int = 0
 
     def row(self) -> RowOf:
@@ -64,6 +73,11 @@ class Kept(msgspec.Struct):
             original.received_at,
         )
 
+    def unprocessed_row(self) -> RowOf:
+        """With what is needed to process it later, where that may help (see `flows.replay`)."""
+        at = self.original.received_at + SOON if self.verdict in REPLAYED else None
+        return (*self.row(), self.named_id, self.original.token_hash, at)
+
 
 def _keep(bodies: dict[K, Kept], key: K, original: Original, outcome: Settled) -> None:
     found = bodies.get(key)
@@ -76,14 +90,20 @@ def _keep(bodies: dict[K, Kept], key: K, original: Original, outcome: Settled) -
         outcome.verdict,
         payment.id if payment else None,
         payment.merchant_id if payment else None,
+        named_id=outcome.payment_id,
     )
 
 
-def poisoned_row(original: Original, payment_id: UUID | None, merchant_id: UUID | None) -> RowOf:
-    """A body that could not be settled, kept for a person."""
-    return Kept(original, "poisoned", payment_id, merchant_id).row()
+def poisoned_row(
+    original: Original, named_id: UUID, payment_id: UUID | None, merchant_id: UUID | None
+) -> RowOf:
+    """A body that could not be settled, kept for later and for a person."""
+    kept = Kept(original, "poisoned", payment_id, merchant_id, named_id=named_id)
+    return kept.unprocessed_row()
 
 
-def row_of(original: Original, kind: str, verdict: str, merchant_id: UUID | None) -> RowOf:
+def row_of(
+    original: Original, kind: str, verdict: str, named_id: UUID, merchant_id: UUID | None
+) -> RowOf:
     """A body that names no payment of ours by its address: C2B, and results."""
-    return Kept(original, verdict, None, merchant_id, kind).row()
+    return Kept(original, verdict, None, merchant_id, kind, named_id).unprocessed_row()

@@ -20,6 +20,7 @@ from milango.core.payments import Source
 from milango.daraja.questions import PulledPayment
 from milango.models import CredentialState, MpesaCredential
 
+from . import hours
 from .book import Line, book
 from .clients import client_for
 from .credentials import change_credential
@@ -57,8 +58,9 @@ def soon(credentials: Iterable[MpesaCredential], now: datetime) -> None:
             CredentialState.objects.filter(later, pk=state.pk).update(next_pull_at=now + SOON)
 
 
-def pull_due(now: datetime) -> int:
+def pull_due(now: datetime | None = None) -> int:
     """Pull for each short code that is due. Returns how many lines were booked."""
+    now = now or hours.database_now()
     _begin(now)
     due = CredentialState.objects.filter(next_pull_at__lte=now, credential__active=True)
     booked = 0
@@ -82,9 +84,8 @@ def _begin(now: datetime) -> None:
 
 def _pull(state: CredentialState, now: datetime) -> int:
     credential, known = state.credential, CredentialState.objects.filter(pk=state.pk)
-    since = max(
-        now - FARTHEST, state.pulled_until - OVERLAP if state.pulled_until else now - FARTHEST
-    )
+    known_until = min(state.pulled_until or now - FARTHEST, now)
+    since = max(now - FARTHEST, known_until - OVERLAP)
     booked = 0
     try:
         for rows in _pages(credential, since, now):

@@ -176,24 +176,41 @@ def receive_answer(
 
 
 def _hear(answers: Sequence[Answer]) -> list[Heard]:
+    questions = _asked(answers)
+    return [
+        _kept(answer, _hear_one(answer, question), question)
+        for answer in answers
+        for question in [questions.get(answer.question_id)]
+    ]
+
+
+def hear_again(answer: Answer) -> tuple[str, UUID | None]:
+    """Settle a result whose body is kept already: its verdict, and its merchant's id.
+
+    In the caller's transaction.
+    """
+    question = _asked([answer]).get(answer.question_id)
+    return _hear_one(answer, question), question.credential.merchant_id if question else None
+
+
+def _asked(answers: Sequence[Answer]) -> dict[UUID, StatusQuestion]:
     ids = sorted({answer.question_id for answer in answers})
     rows = StatusQuestion.objects.filter(pk__in=ids).order_by("pk")
     locked = rows.select_for_update(no_key=True, of=("self",))
-    questions = {row.pk: row for row in locked.select_related("credential", "payment")}
-    return [_hear_one(answer, questions.get(answer.question_id)) for answer in answers]
+    return {row.pk: row for row in locked.select_related("credential", "payment")}
 
 
-def _hear_one(answer: Answer, question: StatusQuestion | None) -> Heard:
+def _hear_one(answer: Answer, question: StatusQuestion | None) -> str:
     if question is None or question.token_hash != answer.original.token_hash:
-        return _kept(answer, "orphan", None)
+        return "orphan"
     if question.answered_at:
-        return _kept(answer, "duplicate", question)
+        return "duplicate"
     verdict = _why_not(answer, question) or _settled(answer.said, question)
     if verdict not in SILENT:
         question.answered_at = answer.original.received_at
     question.verdict = verdict
     question.save(update_fields=["answered_at", "verdict"])
-    return _kept(answer, verdict, question)
+    return verdict
 
 
 SILENT: Final = frozenset({"unlisted", "foreign", "unreadable"})
@@ -201,8 +218,8 @@ SILENT: Final = frozenset({"unlisted", "foreign", "unreadable"})
 
 
 def _kept(answer: Answer, verdict: str, question: StatusQuestion | None) -> Heard:
-    merchant_id = question.credential.merchant_id if question else None
-    row = originals.row_of(answer.original, PURPOSE, verdict, merchant_id)
+    merchant_id = question.credential.merchant_id if question and verdict != "orphan" else None
+    row = originals.row_of(answer.original, PURPOSE, verdict, answer.question_id, merchant_id)
     store().insert(tables.ORPHANS, [row])
     return Heard(verdict)
 
@@ -287,7 +304,7 @@ def _evidence(said: StatusResult, question: StatusQuestion, payment_id: UUID) ->
 def _keep_poisoned(answer: Answer, error: Exception) -> Heard:
     """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
     with transaction.atomic(durable=True):
-        row = originals.row_of(answer.original, PURPOSE, "poisoned", None)
+        row = originals.row_of(answer.original, PURPOSE, "poisoned", answer.question_id, None)
         store().insert(tables.ORPHANS, [row])
     return Heard("poisoned")
 

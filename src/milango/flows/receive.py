@@ -138,9 +138,11 @@ def _keep_poisoned(evidence: Evidence, error: Exception) -> Settled:
         raise error
     owner = Payment.objects.filter(pk=evidence.payment_id).values_list("merchant_id").first()
     known = evidence.payment_id if owner else None
-    row = originals.poisoned_row(evidence.original, known, owner[0] if owner else None)
+    row = originals.poisoned_row(
+        evidence.original, evidence.payment_id, known, owner[0] if owner else None
+    )
     with transaction.atomic(durable=True):
-        store().insert(tables.CALLBACKS if known else tables.ORPHANS, [row])
+        store().insert(tables.POISONED if known else tables.ORPHANS, [row])
     return Settled(evidence.payment_id, "poisoned", None)
 
 

@@ -34,7 +34,7 @@ from milango.models import MpesaCredential, OpenPrompt, Payment
 from milango.models.ids import first_uuid7
 from milango.seen import spans
 
-from . import batches, pacing, pulls, questions
+from . import batches, hours, pacing, pulls, questions
 from .clients import client_for
 from .receive import EVIDENCE
 
@@ -62,15 +62,15 @@ def ask_due() -> int:
     """Ask STK query about payments that are due, all short codes side by side, and settle what
     was answered. Returns how many were taken.
 
-    Memory and cost are bounded by the turn, whatever is due.
+    Memory and cost are bounded by the turn, whatever is due. The time is the database's.
     """
-    now = timezone.now()
+    now = hours.database_now()
     notice(now)
     taken = [(credential, take(credential, now)) for credential in _with_due(now)]
     taken = [(credential, payments) for credential, payments in taken if payments]
     if not taken:
         return 0
-    turns = bridge.run(_ask_all(_to_ask(taken)))
+    turns = bridge.run(_ask_all(_to_ask(taken), now))
     answers = [answer for turn in turns for answer in turn.answers]
     answers += [_unresolved(p) for _, payments in taken for p in payments if _has_run_out(p)]
     _settle(answers)
@@ -216,18 +216,18 @@ class Turn(NamedTuple):
     """Payments for which there was no place in the pace."""
 
 
-async def _ask_all(asking: Asking) -> list[Turn]:
-    return await asyncio.gather(*(_ask_in_turn(client, rows) for client, rows in asking))
+async def _ask_all(asking: Asking, now: datetime) -> list[Turn]:
+    return await asyncio.gather(*(_ask_in_turn(client, rows, now) for client, rows in asking))
 
 
-async def _ask_in_turn(client: DynamicMpesaClient, payments: list[Payment]) -> Turn:
+async def _ask_in_turn(client: DynamicMpesaClient, payments: list[Payment], now: datetime) -> Turn:
     """Ask at the app's pace; payers' own requests go first."""
     ends = time.monotonic() + TURN
     asked: list[asyncio.Task[Evidence | None]] = []
     for payment in payments:
         if not await _has_place(client, ends):
             break
-        asked.append(asyncio.create_task(_ask(client, payment)))
+        asked.append(asyncio.create_task(_ask(client, payment, now)))
     answers = [answer for answer in await asyncio.gather(*asked) if answer]
     return Turn(answers, payments[len(asked) :])
 
@@ -240,7 +240,7 @@ async def _has_place(client: DynamicMpesaClient, ends: float) -> bool:
     return True
 
 
-async def _ask(client: DynamicMpesaClient, payment: Payment) -> Evidence | None:
+async def _ask(client: DynamicMpesaClient, payment: Payment, now: datetime) -> Evidence | None:
     """What STK query says of one payment. None: there was no answer."""
     name = payment.checkout_request_id or ""
     try:
@@ -261,7 +261,7 @@ async def _ask(client: DynamicMpesaClient, payment: Payment) -> Evidence | None:
         payment_id=payment.pk,
         source=Source.QUERY,
         outcome=answer.outcome,
-        observed_at=timezone.now(),
+        observed_at=now,
         checkout_request_id=payment.checkout_request_id,
         code=answer.code,
         text=answer.text,

@@ -114,9 +114,21 @@ CALLBACKS: Final = _table(
     CALLBACK,
     f"ON CONFLICT (payment_id, body_sha256) WHERE payment_id IS NOT NULL {COUNT_UP}",
 )
+UNPROCESSED: Final = CALLBACK | {
+    "named_id": "uuid",
+    "token_hash": "text",
+    "replay_at": "timestamptz",
+}
+"""What is needed to process it later. Most callbacks never need it, so they do not carry it."""
+
+POISONED: Final = _table(
+    "milango_inboundcallback",
+    UNPROCESSED,
+    f"ON CONFLICT (payment_id, body_sha256) WHERE payment_id IS NOT NULL {COUNT_UP}",
+)
 ORPHANS: Final = _table(
     "milango_inboundcallback",
-    CALLBACK,
+    UNPROCESSED,
     f"ON CONFLICT (body_sha256) WHERE payment_id IS NULL {COUNT_UP}",
 )
 RECEIPTS: Final = _table(
@@ -152,6 +164,7 @@ EVENTS: Final = _table(
         "type": "text",
         "at": "timestamptz",
         "data": "jsonb",
+        "told": "int",
     },
 )
 GRANTS: Final = _table(

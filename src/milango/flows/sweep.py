@@ -12,7 +12,7 @@ from milango.conf import conf
 from milango.core.payments import Status
 from milango.models import IdempotencyKey, InboundCallback, OAuthToken, Payment
 
-from . import counters, reconcile
+from . import counters, reconcile, replay
 from .charge import never_sent
 from .opening import keys_of
 from .settle import settle_many
@@ -30,6 +30,7 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
         "counters": counters.forget_before(now - timedelta(days=2)),
         "raw_bodies": _forget_bodies(now),
         "due_times": reconcile.clamp(now),
+        "replayed": replay.replay_due(now),
         "tokens": OAuthToken.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()[0],
     }
 
@@ -38,7 +39,7 @@ def _fail_never_sent(now: datetime) -> int:
     """No `sending_at`: nothing provably went out, so the payment fails as `not_sent` (A11)."""
     rows = Payment.objects.filter(
         status=Status.PENDING.value, sending_at=None, created_at__lt=now - UNSENT_AFTER
-    )
+    ).exclude(requested_by="payer")
     ids = list(rows.values_list("pk", flat=True)[:500])
     for payment_id in ids:
         with transaction.atomic(durable=True):

@@ -3,7 +3,15 @@
 from .access import AccessGrant
 from .asking import CredentialState, StatusQuestion
 from .evidence import Doubt, InboundCallback, OperatorWord, Receipt
-from .installation import AuditEntry, AuditKey, Counter, Heartbeat, Installation, OAuthToken
+from .installation import (
+    AuditEntry,
+    AuditKey,
+    CheckRun,
+    Counter,
+    Heartbeat,
+    Installation,
+    OAuthToken,
+)
 from .merchants import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
 from .payments import IdempotencyKey, OpenPrompt, Payment, PaymentEvent, SettledOrder
 from .rounds import ClockRound
@@ -15,6 +23,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "AuditKey",
+    "CheckRun",
     "ClockRound",
     "Counter",
     "CredentialState",

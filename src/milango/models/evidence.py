@@ -33,6 +33,15 @@ class InboundCallback(Identified):
     verdict = models.CharField(max_length=48)
     repeats = models.PositiveIntegerField(default=0)
     received_at = models.DateTimeField(db_index=True)
+    # Of what could not be processed
+    named_id = models.UUIDField(
+        null=True, blank=True, editable=False, help_text="What its address was made for."
+    )
+    token_hash = models.CharField(max_length=64, blank=True, db_default="", editable=False)
+    replay_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it is read and settled again; empty: never."
+    )
+    replays = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [
@@ -46,6 +55,13 @@ class InboundCallback(Identified):
                 condition=Q(payment__isnull=True),
                 name="one_row_per_orphan_body",
             ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["replay_at"],
+                condition=Q(replay_at__isnull=False),
+                name="callbacks_to_replay",
+            )
         ]
 
     def __str__(self) -> str:

@@ -25,6 +25,7 @@ PREFIXES: Final = {
     "doubt": "dbt",
     "operatorword": "wrd",
     "statementimport": "stm",
+    "inboundcallback": "cbk",
 }
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 from django.db import models
 
 from .fields import EncryptedField
-from .ids import Identified
+from .ids import Identified, uuid7
 from .merchants import Merchant
 from .payments import UNCONSTRAINED
 
@@ -66,6 +66,28 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope}: {self.count}"
+
+
+class CheckRun(models.Model):
+    """One look at the books by `flows.check`: how far it came, and what it found."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=16, help_text="all, recent or nightly; or reread: callbacks")
+    version = models.CharField(max_length=32, help_text="Of Milango.")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it was cut off.")
+    mark = models.CharField(
+        max_length=64, blank=True, help_text="Table and key: all before it was looked at."
+    )
+    payments = models.PositiveBigIntegerField(default=0, help_text="How many were looked at.")
+    wrong = models.PositiveBigIntegerField(default=0)
+    findings = models.JSONField(default=dict, help_text="By invariant: how many, and examples.")
+
+    class Meta:
+        indexes = [models.Index(fields=["kind", "-id"], name="check_runs_by_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.wrong} wrong"
 
 
 class AuditEntry(Identified):

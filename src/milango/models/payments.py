@@ -206,6 +206,9 @@ class PaymentEvent(Identified):
     type = models.CharField(max_length=32)
     at = models.DateTimeField()
     data = models.JSONField(default=dict)
+    told = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Endpoints that were subscribed when it happened."
+    )
 
     class Meta:
         constraints = [

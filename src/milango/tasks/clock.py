@@ -24,6 +24,8 @@ CLOCK: Final[list[Hour]] = [
     enqueued(jobs.sweep, MINUTE),
     enqueued(jobs.retry_unmatched, MINUTE),
     enqueued(jobs.tidy, MINUTE),
+    # 02:30 in Nairobi
+    enqueued(jobs.nightly_check, timedelta(days=1), after=timedelta(hours=23, minutes=30)),
 ]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from django.conf import settings
 from django.utils import timezone
 
-from milango.flows import book, deliver, hours
+from milango.flows import book, check, deliver, hours
 from milango.flows import sweep as sweeping
 
 from .compat import Task, task, task_backends
@@ -60,6 +60,13 @@ def sweep() -> dict[str, int]:
 def retry_unmatched() -> None:
     """Look again for the payments of receipts that had none."""
     book.retry_unmatched(timezone.now())
+
+
+@task(backend=BACKEND)
+@_discreet
+def nightly_check() -> None:
+    """Prove the books of the last week, and go on with the older ones."""
+    check.nightly()
 
 
 @task(backend=BACKEND)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from django.db import close_old_connections, connection, connections
-from django.utils import timezone
 
 from milango.core.errors import Declined
 from milango.flows import bell, deliver, heartbeats, installations, listening, pulls, reconcile
@@ -76,7 +75,7 @@ def _ask() -> int:
 
 ROUNDS: Final[list[Round]] = [
     Round("ask", _ask, every=1.0, on_news=True),
-    Round("pull", lambda: pulls.pull_due(timezone.now()), every=5.0),
+    Round("pull", lambda: pulls.pull_due(), every=5.0),
     Round("clock", lambda: clock.tick(), every=1.0),
 ]
 

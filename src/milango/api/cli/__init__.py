@@ -35,7 +35,9 @@ COMMANDS: Final = {
         "milango.api.cli.reconcile:reconcile", "Compare a statement of M-Pesa with the payments."
     ),
     "worker": Command("milango.api.cli.worker:worker", "Do the background work, until stopped."),
-    "check": Command("milango.api.cli.check:check", "Say what needs a person's attention."),
+    "check": Command("milango.api.cli.check:check", "Prove that set-up and books are right."),
+    "replay": Command("milango.api.cli.replay:replay", "Process stored callbacks again."),
+    "doubts": Command("milango.api.cli.doubts:doubts", "List and resolve what needs a person."),
     "audit": Command("milango.api.cli.audit:audit", "Read and verify the trail of who did what."),
     "adopt": Command("milango.api.cli.installation:adopt", "Move this database to this address."),
     "new-key": Command("milango.api.cli.installation:new_key", "Make an encryption key."),

@@ -1,0 +1,100 @@
+"""`milango doubts`: contradictions and refunds that wait for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .lazy import actor, with_django
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+@click.group()
+def doubts() -> None:
+    """List and resolve what needs a person. Resolving one moves no money."""
+
+
+@doubts.command("list")
+@click.option("--merchant", metavar="NAME", help="Of this merchant only: name or mer_ id.")
+@click.option("--kind", default="", help="Of this kind only, such as refund_due.")
+@click.option("--resolved", is_flag=True, help="Those that are resolved as well.")
+@with_django
+def list_all(merchant: str | None, kind: str, resolved: bool) -> None:
+    """List open doubts, the oldest first."""
+    from django.utils import timezone
+    from rich.console import Console
+    from rich.table import Table
+
+    from milango.flows.doubts import listed
+
+    from .find import merchant_named
+
+    rows = listed(merchant_named(merchant) if merchant else None, kind=kind, resolved=resolved)
+    table = Table("id", "merchant", "payment", "kind", "KES", "days", "with", box=None)
+    for doubt in rows:
+        age = "resolved" if doubt.resolved_at else str((timezone.now() - doubt.raised_at).days)
+        table.add_row(
+            doubt.public_id,
+            doubt.merchant.public_id,
+            doubt.payment.public_id,
+            doubt.kind,
+            f"{doubt.amount:,.2f}",
+            age,
+            doubt.owner,
+        )
+    if not table.row_count:
+        click.echo("There are none.")
+        return
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, 170)
+    console.print(table)
+
+
+@doubts.command()
+@click.argument("doubt")
+@with_django
+def show(doubt: str) -> None:
+    """Show a doubt (dbt_…), its payment, and the payment's timeline."""
+    from milango.core.phones import mask
+    from milango.models import Doubt
+
+    row = Doubt.objects.select_related("payment", "merchant").filter(pk=_id_of(doubt)).first()
+    if row is None:
+        raise click.BadParameter(f"there is no doubt {doubt!r}.", param_hint="DOUBT")
+    payment = row.payment
+    click.echo(f"{row.kind}, KES {row.amount:,.2f}, raised {row.raised_at:%Y-%m-%d %H:%M} UTC")
+    click.echo(f"  merchant  {row.merchant.public_id}")
+    click.echo(
+        f"  payment   {payment.public_id}, KES {payment.amount:,.2f} asked of "
+        f"{mask(payment.phone)} for {payment.short_code}: {payment.status}"
+    )
+    click.echo(f"  receipt   {payment.receipt_number or 'none'}")
+    click.echo(f"  {'resolved: ' + row.resolution if row.resolved_at else 'with the ' + row.owner}")
+    for event in payment.events.order_by("seq"):
+        said = " ".join(str(value) for value in event.data.values())
+        click.echo(f"    {event.at:%Y-%m-%d %H:%M:%S}  {event.type}  {said}".rstrip())
+
+
+@doubts.command()
+@click.argument("doubt")
+@click.option("--reason", required=True, help="What you found, and what you did.")
+@with_django
+def resolve(doubt: str, reason: str) -> None:
+    """Close a doubt (dbt_…). It is written into the audit trail, and moves no money."""
+    from milango.flows import doubts as flow
+
+    closed = flow.resolve(_id_of(doubt), actor=actor(), reason=reason)
+    click.echo(f"Resolved {closed.public_id} ({closed.kind}).")
+
+
+def _id_of(text: str) -> UUID:
+    from milango.models.ids import parse_public_id
+
+    found = parse_public_id(text.strip(), "dbt")
+    if found is None:
+        message = f"{text!r} is no doubt's id. See: milango doubts list"
+        raise click.BadParameter(message, param_hint="DOUBT")
+    return found

@@ -1,0 +1,160 @@
+"""`milango check`, `replay` and `doubts`, as a person or a monitoring script runs them."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from milango.flows import installations
+from milango.flows.settle import settle_many
+from milango.models import AuditEntry, Doubt, InboundCallback, Payment
+from tests.cli.conftest import Milango
+from tests.flows.conftest import accepted, make_payment, paid
+from tests.flows.test_receive import body, with_token
+from tests.people import make_credential, make_merchant
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def payment() -> Payment:
+    installations.current()
+    payment = make_payment(make_credential(make_merchant()))
+    settle_many([accepted(payment), paid(payment)])
+    return payment
+
+
+def test_sound_books_end_with_0(milango: Milango, payment: Payment) -> None:
+    checked = milango("check")
+    assert checked.exit_code == 0, checked.output
+    assert "ok  books: 1 payments held to" in checked.output
+    assert "ok  settings" in checked.output
+
+
+def test_what_is_wrong_is_named_with_what_it_means_and_what_to_do(
+    milango: Milango, payment: Payment
+) -> None:
+    Payment.objects.update(status="Failed")
+    checked = milango("check")
+    assert checked.exit_code == 1
+    assert payment.public_id in checked.output
+    assert payment.merchant.public_id in checked.output
+    assert "is Failed, and its evidence amounts to Success" in checked.output
+    assert "It means: " in checked.output
+    assert "Next: " in checked.output
+    assert "254708374149" not in checked.output
+
+
+def test_json_is_one_document(milango: Milango, payment: Payment) -> None:
+    assert json.loads(milango("check", "--json").output)["clean"] is True
+    Payment.objects.update(amount_paid=1)
+    checked = milango("check", "--money", "--json")
+    told = json.loads(checked.output)
+    assert (checked.exit_code, told["clean"], told["setup"]) == (1, False, {})
+    names = {finding["invariant"] for finding in told["books"]["findings"]}
+    assert names == {"status_has_evidence", "sums_agree", "receipt_settles_one"}
+
+
+def test_what_cannot_be_checked_ends_with_2(milango: Milango, settings, tmp_path: Path) -> None:
+    from django.db import connection
+
+    name = connection.settings_dict["NAME"]
+    connection.close()
+    connection.settings_dict["NAME"] = str(tmp_path / "nowhere" / "none")
+    try:
+        checked = milango("check", "--money")
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = name
+    assert checked.exit_code == 2
+    assert "could not be checked" in checked.output
+
+
+def test_the_setup_alone_and_the_money_alone(milango: Milango, payment: Payment) -> None:
+    assert "books" not in milango("check", "--setup").output
+    assert "settings" not in milango("check", "--money").output
+    Payment.objects.update(status="Failed")
+    assert milango("check", "--setup").exit_code == 0
+    later = (timezone.now() + timedelta(days=2)).date().isoformat()
+    assert milango("check", "--money", "--since", later).exit_code == 0
+    assert milango("check", "--money", "--since", "1h").exit_code == 1
+    assert milango("check", "--since", "yesterday").exit_code == 2
+
+
+def _stored(verdict: str) -> tuple[Payment, InboundCallback]:
+    payment, _token = with_token(make_credential(make_merchant()))
+    settle_many([accepted(payment)])
+    row = InboundCallback.objects.create(
+        payment=payment,
+        merchant=payment.merchant,
+        body=body(payment),
+        body_sha256="a" * 64,
+        peer="196.201.214.200",
+        verdict=verdict,
+        received_at=timezone.now(),
+        named_id=payment.pk,
+        token_hash=payment.callback_token_hash,
+    )
+    return payment, row
+
+
+def test_replay_settles_what_is_stored_and_says_so(milango: Milango) -> None:
+    payment, _row = _stored("poisoned")
+    replayed = milango("replay")
+    assert replayed.exit_code == 0, replayed.output
+    assert "poisoned -> settled" in replayed.output
+    payment.refresh_from_db()
+    assert payment.status == "Success"
+    assert AuditEntry.objects.filter(action="callbacks.replayed").count() == 1
+    assert "0 of 0 are processed" in milango("replay").output
+
+
+def test_replay_takes_those_that_are_named(milango: Milango) -> None:
+    _payment, row = _stored("doubt:not_json")
+    assert "0 of 0" in milango("replay").output
+    assert (
+        "0 of 0" in milango("replay", "--verdict", "doubt:not_json", "--since", "2999-01-01").output
+    )
+    assert "doubt:not_json -> settled" in milango("replay", "--id", row.public_id).output
+    assert milango("replay", "--id", "pay_1").exit_code == 2
+
+
+def test_replay_ends_with_1_while_something_is_left(milango: Milango) -> None:
+    InboundCallback.objects.create(
+        body=b"{}", body_sha256="b" * 64, verdict="orphan", received_at=timezone.now()
+    )
+    assert milango("replay").exit_code == 1
+
+
+@pytest.fixture
+def doubt(payment: Payment) -> Doubt:
+    settle_many([paid(payment, amount=1)])
+    return Doubt.objects.get()
+
+
+def test_doubts_are_listed_shown_and_resolved(milango: Milango, doubt: Doubt) -> None:
+    listed = milango("doubts", "list").output
+    assert doubt.public_id in listed
+    assert "other_amount" in listed
+    shown = milango("doubts", "show", doubt.public_id).output
+    assert "payment.flagged" in shown
+    assert doubt.payment.phone not in listed + shown
+    assert milango("doubts", "resolve", doubt.public_id).exit_code == 2
+    resolved = milango("doubts", "resolve", doubt.public_id, "--reason", "sent back")
+    assert resolved.exit_code == 0, resolved.output
+    assert milango("doubts", "resolve", doubt.public_id, "--reason", "again").exit_code == 1
+    assert "There are none." in milango("doubts", "list").output
+    assert "resolved" in milango("doubts", "list", "--resolved").output
+    assert "sent back" in milango("doubts", "show", doubt.public_id).output
+
+
+def test_doubts_of_one_merchant_are_its_own(milango: Milango, doubt: Doubt) -> None:
+    make_merchant("Kiosk")
+    assert "There are none." in milango("doubts", "list", "--merchant", "Kiosk").output
+    assert doubt.public_id in milango("doubts", "list", "--merchant", "Duka").output
+    assert "There are none." in milango("doubts", "list", "--kind", "refund_due").output
+    assert milango("doubts", "show", "dbt_1").exit_code == 2
