@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.adapt import Transformer
 from psycopg.errors import OperationalError, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
@@ -45,18 +45,22 @@ _prepared: WeakKeyDictionary[Any, dict[str, bytes]] = WeakKeyDictionary()
 """The statements that each connection knows, by their text."""
 
 
-def _run(statement: str, *parameters: str) -> list[RowOf]:
+def _run(statement: str, *parameters: str, first: str = "") -> list[RowOf]:
     """Run one prepared statement on Django's connection, in its transaction; gives its rows.
 
-    Straight to libpq: a cursor would cost several times what the statement itself does. Errors
-    are Django's, as for every other query.
+    `first` is what the transaction needs to be told before. Straight to libpq: a cursor would
+    cost several times what the statement itself does. Errors are Django's, as for every other
+    query.
     """
-    connection.ensure_connection()
-    raw: Any = connection.connection
-    with connection.wrap_database_errors:
+    django = connections[DEFAULT_DB_ALIAS]  # looked up once: `connection` does so at each mention
+    django.ensure_connection()
+    raw: Any = django.connection
+    with django.wrap_database_errors:
         server = raw.pgconn
-        if connection.in_atomic_block and server.transaction_status == TransactionStatus.IDLE:
-            _checked(server, server.exec_(b"BEGIN"))
+        if django.in_atomic_block and server.transaction_status == TransactionStatus.IDLE:
+            first = f"BEGIN; {first}"
+        if first:
+            _checked(server, server.exec_(first.encode()))
         known = _prepared.setdefault(raw, {})
         name = known.get(statement)
         if name is None:
@@ -115,7 +119,13 @@ def _words(values: Sequence[Any]) -> str:
 
 
 def _times(values: Sequence[Any]) -> str:
-    return ",".join(["NULL" if value is None else f'"{value.isoformat()}"' for value in values])
+    return ",".join(["NULL" if value is None else _time(value) for value in values])
+
+
+@lru_cache(maxsize=1_024)
+def _time(value: datetime) -> str:
+    """One moment stands in a dozen columns of what follows from it."""
+    return f'"{value.isoformat()}"'
 
 
 def _bytes(values: Sequence[Any]) -> str:
@@ -225,8 +235,8 @@ FREE_ORDERS: Final = (
 
 
 def open(payment_ids: Sequence[UUID]) -> list[PaymentRow]:
-    _run(BY_INDEX)
-    return [PaymentRow(*row) for row in _run(LOCK, _array("uuid", payment_ids))]
+    found = _run(LOCK, _array("uuid", payment_ids), first=BY_INDEX)
+    return [PaymentRow(*row) for row in found]
 
 
 def receipts(codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
