@@ -35,6 +35,8 @@ TARGETS: Final = (
     Target("callbacks_postgres_256_p99_ms", "their p99, ms", most=50),
     Target("callbacks_postgres_vs_pgbench", "× one statement a callback, by pgbench", 0.5),
     Target("callbacks_postgres_vs_drf", "× a plain REST framework view", 14),
+    Target("callbacks_slow_disk_per_s", "callbacks a second, commits taking 5 ms longer"),
+    Target("callbacks_slow_disk_vs_pgbench", "× one statement a callback, by pgbench there", 1),
     Target("callbacks_sqlite_per_s", "callbacks a second, SQLite", 6_000),
     Target("pushes_per_s", "prompts a second, 500 at a time, Daraja taking 500 ms", 850),
     Target("pushes_vs_sync", "× the sync way", 9),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import random
 import re
+import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -87,45 +87,82 @@ def _fingerprint() -> str:
     import hashlib
 
     files = sorted((ROOT / "src/milango/migrations").glob("0*.py"))
-    text = b"".join(each.read_bytes() for each in files) + seed.HISTORY.encode()
+    text = b"".join(each.read_bytes() for each in files)
+    text += "".join([seed.PAST, *seed.HISTORY.values()]).encode()
     return hashlib.sha256(text).hexdigest()[:12]
 
 
 def _write_history(bench: Bench, name: str, rows: int) -> None:
-    tables = ("payment", "receipt", "customer", "paymentevent")
-    listed = ", ".join(f"'milango_{table}'" for table in tables)
-    indexes = bench.server.psql(
-        "SELECT indexdef FROM pg_indexes "
-        "WHERE indexname NOT IN (SELECT conname FROM pg_constraint) "
-        f"AND tablename IN ({listed})",
-        name,
-    ).splitlines()
-    for definition in indexes:
-        found = re.match(r"CREATE (?:UNIQUE )?INDEX (\S+) ON", definition)
-        bench.server.psql(f'DROP INDEX "{found[1].strip(chr(34))}"' if found else "SELECT 1", name)
-    bench.server.psql(seed.history_sql(rows), name)
-    for definition in indexes:
-        bench.server.psql(f"SET maintenance_work_mem = '1GB'; {definition}", name)
+    """Two sessions at a time; indexes and constraints are made when the rows are there."""
+    server = bench.server
+    server.psql(seed.PAST.format(rows=rows), name)
+    listed = ", ".join(f"'{table}'::regclass" for table in seed.HISTORY)
+    drops, makes = _split(server.psql(INDEXES.format(tables=listed), name))
+    server.psql("; ".join(drops), name)
+    quickly = "SET session_replication_role = replica; SET synchronous_commit = off; "
+    _at_once(server, [quickly + each for each in seed.HISTORY.values()], name)
+    _at_once(server, [f"SET maintenance_work_mem = '512MB'; {each}" for each in makes], name)
+    server.psql("DROP TABLE bench_past", name)
+
+
+INDEXES: Final = """
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
+    format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname,
+        pg_get_constraintdef(oid))
+FROM pg_constraint WHERE contype IN ('p', 'u') AND conrelid IN ({tables})
+UNION ALL
+SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+FROM pg_index i WHERE indrelid IN ({tables})
+    AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
+"""
+"""How each index is dropped, and how it is made."""
+
+
+def _split(lines: str) -> tuple[list[str], list[str]]:
+    pairs = [line.split("|", 1) for line in lines.splitlines()]
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _at_once(server: Server, statements: list[str], database: str) -> None:
+    """Run the statements, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda statement: server.psql(statement, database), statements))
 
 
 @contextmanager
-def fresh(bench: Bench, template: str) -> Iterator[str]:
-    """A copy to work on; a big database is worked on itself."""
+def fresh(bench: Bench, template: str, *, commit_ms: int = 0) -> Iterator[str]:
+    """A copy to work on; a big database is worked on itself.
+
+    `commit_ms`: how long each commit waits before it is written, as on a slow disk. Who commits
+    meanwhile is written with it, as on every disk.
+    """
     if template != "bench_empty":
         yield template
         return
     bench.server.new_database("bench_work", template=template)
+    if commit_ms:
+        for name, value in {"commit_delay": commit_ms * 1_000, "commit_siblings": 0}.items():
+            bench.server.psql(f"ALTER DATABASE bench_work SET {name} = {value}")
     yield "bench_work"
 
 
 # --- callbacks ------------------------------------------------------------------------------
 
 
+SLOW_DISK_MS: Final = 5
+"""What a commit takes longer on a disk that is far away."""
+
+
 def callbacks(
-    bench: Bench, *, connections: int, template: str = "bench_empty", sqlite: bool = False
+    bench: Bench,
+    *,
+    connections: int,
+    template: str = "bench_empty",
+    sqlite: bool = False,
+    commit_ms: int = 0,
 ) -> Figures:
     """Milango takes callbacks in: `milango serve`, as in production."""
-    with _somewhere(bench, template, sqlite=sqlite) as env:
+    with _somewhere(bench, template, sqlite=sqlite, commit_ms=commit_ms) as env:
         workers = 1 if sqlite else 2
         command = ["milango.server", "serve", "--no-background", "--workers", str(workers)]
         return _take_in(bench, "callbacks", 4_000, env, command, connections)
@@ -139,9 +176,11 @@ def callbacks_by_drf(bench: Bench, *, connections: int = 64) -> Figures:
 
 
 @contextmanager
-def _somewhere(bench: Bench, template: str, *, sqlite: bool) -> Iterator[dict[str, str]]:
+def _somewhere(
+    bench: Bench, template: str, *, sqlite: bool, commit_ms: int = 0
+) -> Iterator[dict[str, str]]:
     if not sqlite:
-        with fresh(bench, template) as database:
+        with fresh(bench, template, commit_ms=commit_ms) as database:
             yield bench.env(database)
         return
     file = FOLDER / "bench.sqlite3"
@@ -166,7 +205,7 @@ def _take_in(
     port = free_port()
     bind = ["--bind", f"127.0.0.1:{port}"] if command[0] == "gunicorn" else ["--port", str(port)]
     with program([*command, *bind], env, port) as process:
-        before = _settled(env)
+        before = _settled(bench, env)
         if "BENCH_POSTGRES" in env:
             bench.server.psql("CHECKPOINT")
         servers, database = family(process.pid), bench.server.processes()
@@ -174,7 +213,7 @@ def _take_in(
         found = load(["send", str(port), str(connections), str(requests)], env)
         database = bench.server.processes()
         spent = cpu_us(family(process.pid)) - used[0], cpu_us(database) - used[1]
-        _check(found, number, _settled(env) - before)
+        _check(found, number, _settled(bench, env) - before)
     bench.expected[scenario] = found["per_s"]
     return {
         "per_s": found["per_s"],
@@ -186,28 +225,22 @@ def _take_in(
     }
 
 
-COUNTS: Final = """
-from milango.models import *
-from django.db.models import Q
-wifi = Q(service_type="captive_portal")
-paid = Payment.objects.filter(status="Success", callbacks__isnull=False)
-whole = paid.filter(events__type="payment.succeeded").exclude(wifi & Q(grant=None))
-print(whole.count())
+SETTLED: Final = """
+SELECT count(*) FROM milango_payment p WHERE status = 'Success'
+    AND EXISTS (SELECT 1 FROM milango_inboundcallback WHERE payment_id = p.id)
+    AND EXISTS (SELECT 1 FROM milango_paymentevent
+        WHERE payment_id = p.id AND type = 'payment.succeeded')
+    AND (service_type != 'captive_portal'
+        OR EXISTS (SELECT 1 FROM milango_accessgrant WHERE payment_id = p.id))
 """
 
 
-def _settled(env: dict[str, str]) -> int:
+def _settled(bench: Bench, env: dict[str, str]) -> int:
     """Payments that are settled with everything that follows."""
-    program_text = "import django; django.setup()\n" + COUNTS
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program_text],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout)
+    if file := env.get("BENCH_SQLITE"):
+        with closing(sqlite3.connect(file)) as database:
+            return int(database.execute(SETTLED).fetchone()[0])
+    return int(bench.server.psql(SETTLED, env["BENCH_DATABASE"]))
 
 
 def _check(found: dict[str, Any], number: int, settled: int) -> None:
@@ -232,11 +265,11 @@ SELECT gen_random_uuid(), 'stk', id, merchant_id, convert_to(repeat('x', 560), '
 """One statement that stores and settles one callback: no event, no grant, no delivery."""
 
 
-def callbacks_by_pgbench(bench: Bench) -> Figures:
+def callbacks_by_pgbench(bench: Bench, *, commit_ms: int = 0) -> Figures:
     """What PostgreSQL itself reaches with one prepared statement a callback, 32 clients."""
     assert bench.server.pgbench
     number = 20_000
-    with fresh(bench, "bench_empty") as database:
+    with fresh(bench, "bench_empty", commit_ms=commit_ms) as database:
         env = bench.env(database)
         python(["bench.seed", "waiting", str(number), str(FOLDER / "unused.pickle")], env)
         _make_ids(bench, database)
@@ -284,7 +317,7 @@ def pushes(bench: Bench, *, connections: int, template: str = "bench_empty") -> 
 def pushes_the_sync_way(bench: Bench, *, connections: int = 500) -> Figures:
     """gunicorn's threads, `requests`, a token for each prompt."""
     command = ["gunicorn", "bench.baselines:application", "--workers=2", "--threads=25"]
-    return _push(bench, "sync", 100, command, connections, "bench_empty")
+    return _push(bench, "sync", 100, command, connections, "bench_empty", at_once=50)
 
 
 def _push(
@@ -294,9 +327,11 @@ def _push(
     command: list[str],
     connections: int,
     template: str,
+    at_once: int = 0,
 ) -> Figures:
+    """`at_once`: how many the server has under way, where that is less than the connections."""
     # Waves: the first and the last of them are not what is measured.
-    number = max(connections * 6, bench.how_many(scenario, guess))
+    number = max((at_once or connections) * 6, bench.how_many(scenario, guess))
     requests = FOLDER / "pushes.pickle"
     requests.write_bytes(pickle.dumps([_wish(n) for n in range(number)]))
     daraja, port = free_port(), free_port()
@@ -305,7 +340,7 @@ def _push(
         env = bench.env(database, daraja=daraja)
         twin = ["bench.twin", str(daraja), str(DARAJA_SECONDS)]
         with program(twin, env, daraja), program([*command, *bind], env, port) as process:
-            _warm_up(env, port)
+            _warm_up(env, port, times=1 if at_once else 5)
             used = cpu_us(family(process.pid)), cpu_us(bench.server.processes())
             found = load(["send", str(port), str(connections), str(requests)], env)
             spent = (
@@ -344,10 +379,10 @@ def _wish(n: int) -> bytes:
     ).encode() + body
 
 
-def _warm_up(env: dict[str, str], port: int) -> None:
-    """Every merchant once: tokens are fetched, clients are made."""
+def _warm_up(env: dict[str, str], port: int, *, times: int) -> None:
+    """Every merchant, in every process: tokens are fetched, clients are made."""
     requests = FOLDER / "warm.pickle"
-    requests.write_bytes(pickle.dumps([_wish(n) for n in range(BUSY)] * 5))
+    requests.write_bytes(pickle.dumps([_wish(n) for n in range(BUSY)] * times))
     load(["send", str(port), "200", str(requests)], env)
 
 
@@ -375,7 +410,8 @@ def statuses(bench: Bench, *, template: str) -> Figures:
     """Reads of one payment's status by its checkout_id."""
     names = bench.server.psql(
         "SELECT checkout_id, c.short_code FROM milango_payment p "
-        "JOIN milango_mpesacredential c ON c.id = p.credential_id LIMIT 3000",
+        "JOIN milango_mpesacredential c ON c.id = p.credential_id "
+        f"LIMIT {bench.how_many('statuses', 600)}",
         template,
     )
     requests = [_question(*line.split("|")) for line in names.splitlines()]

@@ -3,7 +3,7 @@
     python -m bench.seed merchants NUMBER
     python -m bench.seed waiting NUMBER FILE   (and the requests that will settle them, in FILE)
 
-History is made by the database itself (`history_sql`), a million rows at a time.
+History is made by the database itself (`PAST`, `HISTORY`).
 """
 
 from __future__ import annotations
@@ -171,19 +171,24 @@ def _request(token: str, payment: Any, day: str) -> bytes:
     return head.encode() + body
 
 
-HISTORY: Final = """
-SET synchronous_commit = off; SET maintenance_work_mem = '512MB';
-CREATE TEMP TABLE who AS
-    SELECT row_number() OVER (ORDER BY short_code) - 1 AS n, id, merchant_id, short_code
-    FROM milango_mpesacredential;
-CREATE TEMP TABLE past AS
-    SELECT g, ('01900000-' || substr(md5(g::text), 1, 4) || '-7' || substr(md5(g::text), 5, 3)
-        || '-8' || substr(md5(g::text), 8, 3) || '-' || substr(md5(g::text), 11, 12))::uuid AS id,
+PAST: Final = """
+CREATE UNLOGGED TABLE bench_past AS
+    WITH who AS (
+        SELECT row_number() OVER (ORDER BY short_code) - 1 AS n, id, merchant_id, short_code
+        FROM milango_mpesacredential)
+    SELECT g, ('01900000-' || substr(hash, 1, 4) || '-7' || substr(hash, 5, 3)
+        || '-8' || substr(hash, 8, 3) || '-' || substr(hash, 11, 12))::uuid AS id, hash,
         'R' || lpad(g::text, 9, '0') AS code,
         '2547' || lpad((g::bigint * 7919 % 100000000)::text, 8, '0') AS phone,
         w.id AS credential_id, w.merchant_id, w.short_code,
         now() - interval '300 days' + g * interval '1 second' AS at
-    FROM generate_series(1, {rows}) g JOIN who w ON w.n = g % (SELECT count(*) FROM who);
+    FROM (SELECT g, md5(g::text) AS hash FROM generate_series(1, {rows}) g) one
+    JOIN who w ON w.n = g % (SELECT count(*) FROM who);
+"""
+"""What has happened, a line for each payment. No phone comes twice, up to a hundred million."""
+
+HISTORY: Final = {
+    "milango_payment": """
 INSERT INTO milango_payment (id, merchant_id, credential_id, credential_version, environment,
     short_code, party_b, amount, phone, account_reference, description, service_type, order_id,
     metadata, idempotency_key, requested_by, status, reason, confirming, late, standing,
@@ -191,25 +196,23 @@ INSERT INTO milango_payment (id, merchant_id, credential_id, credential_version,
     checkout_request_id, merchant_request_id, callback_token_hash, created_at, sending_at,
     prompt_until, settled_at, updated_at, checks, event_count, bodies)
 SELECT id, merchant_id, credential_id, 1, 'simulator', short_code, short_code, 50, phone,
-    'TABLE 7', 'Payment', 'payment', '', '{{}}', '', 'server',
+    'TABLE 7', 'Payment', 'payment', '', '{}', '', 'server',
     CASE WHEN g % 5 = 0 THEN 'Failed' ELSE 'Success' END,
-    CASE WHEN g % 5 = 0 THEN 'cancelled' ELSE '' END, false, false, '{standing}',
-    50, code, at, '0', '', 'co_' || md5(g::text), 'ws_CO_' || md5(g::text), md5(g::text),
+    CASE WHEN g % 5 = 0 THEN 'cancelled' ELSE '' END, false, false, '$standing',
+    50, code, at, '0', '', 'co_' || hash, 'ws_CO_' || hash, hash,
     repeat('0', 64), at, at, at + interval '3 minutes', at + interval '20 seconds', at, 0, 3, 0
-FROM past;
+FROM bench_past""".replace("$standing", ANSWERED),
+    "milango_receipt": """
 INSERT INTO milango_receipt (environment, short_code, code, payment_id, source, amount, created_at)
-    SELECT 'simulator', short_code, code, id, 'callback', 50, at FROM past WHERE g % 5 > 0;
+    SELECT 'simulator', short_code, code, id, 'callback', 50, at FROM bench_past WHERE g % 5 > 0""",
+    "milango_customer": """
 INSERT INTO milango_customer (id, merchant_id, phone, created_at)
-    SELECT gen_random_uuid(), merchant_id, phone, at FROM past WHERE g % 3 = 0
-    ON CONFLICT DO NOTHING;
+    SELECT gen_random_uuid(), merchant_id, phone, at FROM bench_past WHERE g % 3 = 0""",
+    "milango_paymentevent": """
 INSERT INTO milango_paymentevent (id, payment_id, merchant_id, seq, type, at, data)
-    SELECT gen_random_uuid(), id, merchant_id, 1, 'payment.succeeded', at, '{{}}' FROM past;
-"""
-
-
-def history_sql(rows: int) -> str:
-    """Statements that make so many settled payments, with what hangs on them."""
-    return HISTORY.format(rows=rows, standing=ANSWERED)
+    SELECT gen_random_uuid(), id, merchant_id, 1, 'payment.succeeded', at, '{}' FROM bench_past""",
+}
+"""The rows that such a past leaves, by table."""
 
 
 def main(words: list[str]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from bench import report
-from bench.__main__ import ONCE, ROUNDS, summary
+from bench import report, seed
+from bench.__main__ import ONCE, ROUNDS, SLOWLY, summary
 from bench.load import percentile
-from bench.seed import history_sql
 
 WANTED = {
     "callbacks_postgres_per_s",
@@ -39,7 +38,7 @@ FIGURES = {
 
 
 def test_the_figures_that_others_read_are_all_there() -> None:
-    runs = {name: [FIGURES] for name in (*ROUNDS, *ONCE)}
+    runs = {name: [FIGURES] for name in (*ROUNDS, *SLOWLY, *ONCE)}
     found = summary(runs)
     assert found.keys() >= WANTED
     assert {target.name for target in report.TARGETS} <= found.keys()
@@ -77,7 +76,8 @@ def test_a_picture_is_whole_and_tells_every_value() -> None:
 
 
 def test_the_history_is_as_long_as_wanted() -> None:
-    assert "generate_series(1, 1234)" in history_sql(1_234)
-    assert "{" not in history_sql(5).replace("'{}'", "").replace(
-        history_sql.__globals__["ANSWERED"], ""
-    )
+    assert "generate_series(1, 1234)" in seed.PAST.format(rows=1_234)
+    for table, statement in seed.HISTORY.items():
+        assert statement.strip().startswith(f"INSERT INTO {table} ")
+        assert "FROM bench_past" in statement
+        assert "$" not in statement
