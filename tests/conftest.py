@@ -59,7 +59,8 @@ def _meets_the_database(item: pytest.Item) -> bool:
 def _belongs_to_this_run(item: pytest.Item) -> bool:
     if not databases.is_postgres():
         return item.get_closest_marker("postgres") is None
-    return _meets_the_database(item) and item.get_closest_marker("browser") is None
+    elsewhere = item.get_closest_marker("browser") or item.get_closest_marker("once")
+    return _meets_the_database(item) and elsewhere is None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ from tests.flows.conftest import make_payment
 from tests.people import make_key
 from tests.whole.conftest import Daraja
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 DOCUMENTED = [
     checks.status_code_conformance,

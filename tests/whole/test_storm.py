@@ -22,7 +22,8 @@ SEED = int(os.environ.get("MILANGO_TEST_SEED", "20261126"))
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.django_db,  # so that it is told on PostgreSQL too; it brings a server of its own
+    pytest.mark.django_db,
+    pytest.mark.postgres,  # it brings a server of its own; SQLite: storm --database sqlite
 ]
 
 
