@@ -99,6 +99,7 @@ def test_an_edited_file_is_said_and_fails_the_check(
         (b"%PDF-1.7", "This is a PDF"),
         (as_csv(rows("999999", [Entry(CODE, timezone.now(), 50)])), "of short code 999999"),
     ],
+    ids=["other columns", "a PDF", "another short code"],
 )
 def test_an_unusable_file_is_exit_code_2(
     milango: Milango, credential: MpesaCredential, tmp_path: Path, content: bytes, says: str
