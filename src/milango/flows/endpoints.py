@@ -230,13 +230,15 @@ def replay_range(
     Only what it subscribes to, and of that only `types`, if any are given. Returns how many.
     """
     wanted = [each for each in event_types(list(types)) if endpoint.wants(each)]
-    _make_missing(endpoint, since, until, wanted if types else endpoint.event_types)
     rows = WebhookDelivery.objects.filter(
         endpoint=endpoint, id__gte=first_uuid7(since), id__lt=first_uuid7(until)
     )
     if types:
         rows = rows.filter(event_type__in=wanted)
-    return replay_all(rows, endpoint, actor=actor)
+    # Together, so that no worker delivers a row between its making and its replay.
+    with transaction.atomic():
+        _make_missing(endpoint, since, until, wanted if types else endpoint.event_types)
+        return replay_all(rows, endpoint, actor=actor)
 
 
 def _make_missing(
