@@ -12,8 +12,8 @@ from django.core.asgi import get_asgi_application
 from django.db import connections
 
 from milango.flows import check
-from milango.models import MpesaCredential
-from tests.people import make_credential, make_merchant, make_till
+from milango.models import MpesaCredential, Payment
+from tests.people import PAYER, make_credential, make_key, make_merchant, make_till
 from tests.servers import serve
 
 
@@ -157,3 +157,12 @@ def _books_are_right(transactional_db: None) -> Iterator[None]:
     """Whatever was told, lost, doubled or killed: in the end the books are right."""
     yield
     assert check.check().broken == {}
+
+
+def push(call: Any, credential: MpesaCredential, **fields: Any) -> Payment:
+    """Ask for a payment through the API, with a key of the credential's merchant."""
+    _, key = make_key(credential.merchant)
+    body = {"phone_number": PAYER, "amount": 50, "shortcode": credential.short_code, **fields}
+    status, answer = call("POST", "/api/v1/stk-push", body, key=key)
+    assert status == 202, answer
+    return Payment.objects.get(checkout_id=answer["checkout_id"])

@@ -9,7 +9,9 @@ from django.utils import timezone
 
 from milango.flows import confirmations, pulls, questions, reconcile
 from milango.models import AccessGrant, Payment
-from tests.people import OTHER_PAYER, PAYER, make_credential, make_key, make_merchant
+from tests.people import OTHER_PAYER, PAYER, make_credential, make_merchant
+
+from .conftest import push
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,14 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def at_once(monkeypatch) -> None:
     """A callback that has not come by now is missing."""
     monkeypatch.setattr(reconcile, "UNANSWERED_AFTER", -1)
-
-
-def push(call, credential, **fields) -> Payment:
-    _, key = make_key(credential.merchant)
-    body = {"phone_number": PAYER, "amount": 50, "shortcode": credential.short_code, **fields}
-    status, answer = call("POST", "/api/v1/stk-push", body, key=key)
-    assert status == 202, answer
-    return Payment.objects.get(checkout_id=answer["checkout_id"])
 
 
 def test_a_paid_prompt_whose_callback_is_lost_is_found_by_asking(call, daraja, paybill) -> None:

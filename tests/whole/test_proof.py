@@ -18,6 +18,8 @@ from milango.flows.reconcile import ask_due
 from milango.models import AccessGrant, Doubt, Payment
 from tests.people import PAYER, make_credential, make_key, make_merchant
 
+from .conftest import push
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -26,14 +28,6 @@ def live(milango, daraja):
     credential = make_credential(make_merchant("Duka"), environment="production")
     daraja.register(credential)
     return credential
-
-
-def push(call, live, **fields) -> Payment:
-    _, key = make_key(live.merchant)
-    body = {"phone_number": PAYER, "amount": 50, "shortcode": live.short_code, **fields}
-    status, answer = call("POST", "/api/v1/stk-push", body, key=key)
-    assert status == 202, answer
-    return Payment.objects.get(checkout_id=answer["checkout_id"])
 
 
 def test_the_confirming_query_turns_a_claim_into_proof(call, daraja, live) -> None:
