@@ -16,7 +16,6 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
 from django.utils import timezone
 
 from milango import sealing
@@ -34,7 +33,7 @@ from .book import Line, book, is_known_reference
 from .caches import Remembered
 from .clients import client_for
 from .counters import count_or_decline
-from .receive import is_listed_peer, original_of
+from .receive import is_listed_peer, keep_poisoned, original_of
 from .store import store
 
 PURPOSE: Final[sealing.Purpose] = "c2b"
@@ -236,10 +235,7 @@ def _has_room(arrival: Arrival) -> bool:
 
 
 def _keep_poisoned(arrival: Arrival, error: Exception) -> Taken:
-    """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
-    with transaction.atomic(durable=True):
-        row = originals.row_of(arrival.original, PURPOSE, "poisoned", arrival.credential_id, None)
-        store().insert(tables.ORPHANS, [row])
+    keep_poisoned(arrival.original, PURPOSE, arrival.credential_id)
     return Taken("poisoned")
 
 

@@ -36,7 +36,7 @@ from . import rows as tables
 from .batches import Verb
 from .book import Line, book
 from .clients import client_for
-from .receive import is_listed_peer, original_of
+from .receive import is_listed_peer, keep_poisoned, original_of
 from .settle import settle_many
 from .store import store
 
@@ -302,10 +302,7 @@ def _evidence(said: StatusResult, question: StatusQuestion, payment_id: UUID) ->
 
 
 def _keep_poisoned(answer: Answer, error: Exception) -> Heard:
-    """Safaricom does not repeat itself, so an error answer would lose the bytes for nothing."""
-    with transaction.atomic(durable=True):
-        row = originals.row_of(answer.original, PURPOSE, "poisoned", answer.question_id, None)
-        store().insert(tables.ORPHANS, [row])
+    keep_poisoned(answer.original, PURPOSE, answer.question_id)
     return Heard("poisoned")
 
 

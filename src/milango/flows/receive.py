@@ -123,6 +123,16 @@ def receive_stk(token: str, body: bytes, headers: dict[str, str], peer: str) -> 
     raise outcome
 
 
+def keep_poisoned(original: Original, kind: str, named_id: UUID) -> None:
+    """Keep a body that names no payment and that cannot be processed, for a person.
+
+    Safaricom does not repeat itself, so an error answer would lose the bytes for nothing.
+    """
+    with transaction.atomic(durable=True):
+        row = originals.row_of(original, kind, "poisoned", named_id, None)
+        store().insert(tables.ORPHANS, [row])
+
+
 def _settle(evidence: Sequence[Evidence]) -> list[Settled]:
     """Settle callbacks; those without a payment are counted, and kept up to a limit."""
     settled = settle_many(evidence)
