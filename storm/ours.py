@@ -11,8 +11,11 @@ from typing import Any, Final
 
 from .books import Paid
 
-PULL_WITHIN: Final = timedelta(seconds=10)
+PULL_WITHIN: Final = timedelta(seconds=5)
 """So often Pull is asked once the storm is over: it reads an hour of payments each time."""
+
+
+AT_ONCE: Final = 5_000
 
 
 @dataclass(frozen=True)
@@ -63,24 +66,36 @@ def counts() -> Counts:
 
 def hurry() -> None:
     """What is due later is due now: the storm is over, and nobody waits for a schedule's days."""
-    from django.db import close_old_connections, transaction
+    from django.db import close_old_connections
     from django.db.models.functions import Now
     from django.utils import timezone
 
     soon = timezone.now() + PULL_WITHIN
 
     from milango.flows import reconcile
-    from milango.models import CredentialState, Payment, WebhookDelivery
+    from milango.models import CredentialState, Payment
 
     close_old_connections()
     CredentialState.objects.filter(next_pull_at__gt=soon).update(next_pull_at=soon)
-    reconcile.bring_forward(Payment.objects.filter(next_check_at__gt=Now()), timezone.now())
+    later = Payment.objects.filter(next_check_at__gt=Now())
+    while reconcile.bring_forward(later, timezone.now()):
+        pass  # a part at a time
+    while _send_soon():
+        pass
+
+
+def _send_soon() -> int:
+    from django.db import transaction
+    from django.db.models.functions import Now
+
+    from milango.models import WebhookDelivery
+
     with transaction.atomic():
         # What a worker has in its hands is left to it.
         later = WebhookDelivery.objects.filter(state="due", next_attempt_at__gt=Now())
         free = later.order_by("pk").select_for_update(skip_locked=True)
-        ids = list(free.values_list("pk", flat=True)[:5_000])
-        WebhookDelivery.objects.filter(pk__in=ids).update(next_attempt_at=Now())
+        ids = list(free.values_list("pk", flat=True)[:AT_ONCE])
+        return WebhookDelivery.objects.filter(pk__in=ids).update(next_attempt_at=Now())
 
 
 def payments() -> Iterator[Paid]:

@@ -23,7 +23,7 @@ class Line:
 
     def __init__(self, socket: str) -> None:
         self._socket = socket
-        self._open: set[asyncio.Transport] = set()
+        self._open: set[asyncio.WriteTransport] = set()
         self.mute = False
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,7 +6,10 @@ import os
 from typing import Any
 
 from milango.server.common import *  # noqa: F403 - what the server's settings share
+from milango.server.common import INSTALLED_APPS as _SHARED
 from milango.server.environment import database
+from milango.server.logs import configuration
+from milango.server.queues import engine_for
 
 from .clock import follow
 
@@ -27,6 +30,11 @@ MILANGO: dict[str, Any] = {
 }
 
 DATABASES = {"default": database(os.environ.get("STORM_DATABASE", "sqlite:////tmp/storm.sqlite3"))}
+
+_engine = engine_for(DATABASES["default"])
+INSTALLED_APPS = [*_engine.apps, *_SHARED]
+TASKS = _engine.tasks
+LOGGING = configuration(json=False)
 
 if clock := os.environ.get("STORM_CLOCK"):
     follow(clock)

@@ -51,8 +51,9 @@ def settle_down(hooks: str) -> tuple[list[Shop], list[dict[str, Any]]]:
 
 
 def _move_in(number: int, name: str, kind: str, environment: str, hooks: str) -> tuple[Any, str]:
+    from milango.flows import endpoints
     from milango.flows.callers import create_key
-    from milango.models import Merchant, MpesaCredential, WebhookEndpoint
+    from milango.models import Merchant, MpesaCredential
 
     merchant = Merchant.objects.create(name=name)
     credential = MpesaCredential.objects.create(
@@ -65,11 +66,7 @@ def _move_in(number: int, name: str, kind: str, environment: str, hooks: str) ->
         consumer_secret=f"secret-of-{number}",
         passkey=f"passkey-of-{number}",
     )
-    WebhookEndpoint.objects.create(
-        merchant=merchant,
-        url=f"{hooks}/hooks/{number}",
-        secret="whsec_c3Rvcm0tc3Rvcm0tc3Rvcm0=",  # noqa: S106
-    )
+    endpoints.add(merchant, f"{hooks}/hooks/{number}", actor="storm")
     return credential, create_key(merchant, "secret", actor="storm")[1]
 
 

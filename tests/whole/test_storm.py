@@ -45,13 +45,13 @@ def storm(folder: Path, *more: str) -> dict[str, Any]:
     return figures
 
 
-def test_in_a_small_storm_nothing_is_invented_doubled_or_half_done(tmp_path: Path) -> None:
-    size = "--payments 400 --kills 6 --rate 60 --gap 1.2 --reconcile 10 --prompt-life 10"
+def test_after_a_small_storm_the_books_are_equal(tmp_path: Path) -> None:
+    size = "--payments 240 --kills 4 --rate 60 --gap 1.2 --reconcile 60 --still 5 --prompt-life 8"
     told = storm(tmp_path, *size.split())
-    assert told["kills"] >= 6
-    assert told["payments"] >= 400
-    assert told["successes_here"] > 100
-    nothing = ("invented", "doubled", "other_amount", "grants_wrong", "webhooks_mixed", "spooled")
-    assert {name: told[name] for name in nothing} == dict.fromkeys(nothing, 0), told["failures"]
-    assert told["ended_by_themselves"] == {}
+    assert told["failures"] == []
+    assert told["kills"] >= 4
+    assert told["payments"] >= 240
+    assert told["successes_here"] == told["successes_there"] > 80
+    assert told["webhooks_due"] > 300
+    assert told["doubled"] == told["webhooks_missing"] == 0
     assert told["check_clean"]

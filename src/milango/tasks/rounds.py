@@ -15,10 +15,17 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from django.db import close_old_connections, connection, connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    close_old_connections,
+    connection,
+    connections,
+)
 
 from milango.core.errors import Declined
 from milango.flows import bell, deliver, heartbeats, installations, listening, pulls, reconcile
+from milango.flows.problems import log_unexpected
 
 from . import clock, jobs
 from .compat import task_backends
@@ -193,6 +200,8 @@ class _Told:
         sentence = str(error) if isinstance(error, Declined) else type(error).__name__
         if sentence != self._said:
             logger.error("background work waits (%s): %s", self._name, sentence)
+            if not isinstance(error, Declined | DatabaseError | InterfaceError):
+                log_unexpected(error)
         self._said = sentence
 
     def well(self) -> None:

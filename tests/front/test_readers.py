@@ -1,0 +1,57 @@
+"""What a lost connection costs those who read, and those who wait."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+
+from milango.front import waiting
+from milango.front.app import READERS
+from tests.people import make_key
+
+from .calls import ask
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.postgres
+def test_readers_whose_connections_were_cut_take_new_ones(door: str, prompted: Any) -> None:
+    payment = prompted().payment
+    path, key = f"/api/v1/payments/status/{payment.checkout_id}", make_key(payment.merchant)[1]
+
+    def look(number: int) -> int:
+        return ask(door, "GET", path, Authorization=f"Bearer {key}")[0]
+
+    with ThreadPoolExecutor(READERS) as pool:
+        assert set(pool.map(look, range(40))) == {200}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        later = list(pool.map(look, range(40)))
+    assert later.count(503) <= READERS, "each reader refuses once, and is well again"
+    assert set(later) <= {200, 503}
+
+
+async def test_news_that_could_not_be_read_are_told_once_the_database_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter([OperationalError("away"), {"the payment": [{"status": "Success"}]}])
+
+    async def in_thread(work: Any) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(waiting, "AGAIN", 0.01)
+    waiters = waiting.Waiters(in_thread)
+    call = waiting.OneCall()
+    waiters.add("the payment", call)  # type: ignore[arg-type]
+    waiters.wake(["the payment"])  # type: ignore[list-item]
+    await call.called.wait()
+    await waiters.close()
