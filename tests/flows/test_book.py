@@ -13,8 +13,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from milango.core.payments import Source
+from milango.flows import book as booking
 from milango.flows.book import Booking, Line, book, retry_unmatched
 from milango.flows.settle import settle_many
+from milango.flows.sweep import sweep
 from milango.models import Payment, Receipt
 from tests.people import OTHER_PAYER, PAYER, make_till
 
@@ -151,3 +153,33 @@ def test_a_line_that_is_booked_again_changes_nothing(pay, credential) -> None:
     assert booked(credential, line(phone=""), source=Source.PULL) == [Booking.JOINED]
     assert [str(event) for event in Payment.objects.get().events.all()] == events
     assert events == ["payment.created", "payment.succeeded"]
+
+
+def test_a_callback_settled_while_its_confirmation_is_booked_leaves_one_payment(
+    pay, credential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment, real = pay(), booking._candidates
+
+    def settled_meanwhile(*args: Any) -> list[Payment]:
+        settle_many([accepted(payment), paid(payment, "UCE5K7Q2XD")])
+        return real(*args)
+
+    monkeypatch.setattr(booking, "_candidates", settled_meanwhile)
+    assert booked(credential, line()) == [Booking.JOINED]
+    assert status(payment) == ("Success", "UCE5K7Q2XD")
+    assert Payment.objects.count() == 1, "no ghost beside it"
+
+
+def test_money_that_a_payer_brought_never_fails_as_a_prompt_that_was_not_sent(
+    credential, pay
+) -> None:
+    pay(sending_at=None, created_at=timezone.now() - timedelta(hours=1))
+    with transaction.atomic():
+        assert book(credential, [line(phone=OTHER_PAYER)], Source.C2B, listed=False) == [
+            Booking.OWN
+        ]
+    own = Payment.objects.get(requested_by="payer")
+    assert own.status == "Pending", "nobody vouches for it yet"
+    Payment.objects.filter(pk=own.pk).update(created_at=timezone.now() - timedelta(hours=1))
+    assert sweep()["never_sent"] == 1, "the prompt alone"
+    assert status(own) == ("Pending", "")
