@@ -35,6 +35,8 @@ class Paid(msgspec.Struct, frozen=True, kw_only=True):
     """KES proven; None while nothing is."""
     sells_time: bool
     grants: int
+    prompted: bool
+    """Milango asked for it; otherwise it took the money for a payer's own."""
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -55,6 +57,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     """One receipt, several successes."""
     succeeded_twice: list[str] = []
     """One request, several successes."""
+    unprompted: list[str] = []
+    """Payments that Milango takes for a payer's own, where everybody was prompted."""
     grants_missing: list[str] = []
     grants_invented: list[str] = []
     stories_missing: dict[str, int] = {}
@@ -66,7 +70,8 @@ class Verdict(msgspec.Struct, kw_only=True):
 
     @property
     def equal(self) -> bool:
-        return not (self.missing or self.invented or self.other_amount or self.doubled)
+        differ = self.missing or self.invented or self.other_amount or self.unprompted
+        return not (differ or self.doubled)
 
     @property
     def grants_right(self) -> bool:
@@ -106,6 +111,7 @@ def compare(ledger: Iterable[Prompt], payments: Iterable[Paid]) -> Verdict:
     _missing(verdict, [each for each in paid if each.checkout_request_id not in met], ours)
     _doubled(verdict, prompts, successes, met, by_prompt)
     _grants(verdict, ours)
+    verdict.unprompted = [each.account_reference for each in ours if not each.prompted]
     return verdict
 
 

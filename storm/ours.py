@@ -113,8 +113,9 @@ def payments() -> Iterator[Paid]:
         "amount_paid",
         "service_type",
         "grants_",
+        "requested_by",
     )
-    for key, reference, prompt, status, receipt, amount, service, grants in rows.iterator():
+    for key, reference, prompt, status, receipt, amount, service, grants, by in rows.iterator():
         yield Paid(
             id=f"pay_{key.hex}",
             account_reference=reference,
@@ -124,6 +125,7 @@ def payments() -> Iterator[Paid]:
             amount=amount,
             sells_time=service == "captive_portal",
             grants=grants,
+            prompted=by != "payer",
         )
 
 

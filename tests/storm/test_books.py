@@ -33,6 +33,7 @@ def paid(number: int = 1, **fields: Any) -> Paid:
         "amount": Decimal(50),
         "sells_time": False,
         "grants": 0,
+        "prompted": True,
     }
     return Paid(**given | fields)
 
@@ -57,6 +58,7 @@ def test_equal_books_have_nothing_to_say() -> None:
         ([prompt(1), prompt(2, account_reference="S1")], [paid(1)], "prompted_twice"),
         ([prompt()], [paid(), paid(id="pay_2")], "receipts_twice"),
         ([prompt()], [paid(), paid(id="pay_2")], "succeeded_twice"),
+        ([prompt()], [paid(), paid(status="Pending", prompted=False)], "unprompted"),
         ([prompt()], [paid(sells_time=True)], "grants_missing"),
         ([prompt()], [paid(sells_time=True, grants=2)], "grants_invented"),
         ([prompt()], [paid(status="Failed", sells_time=True, grants=1)], "grants_invented"),

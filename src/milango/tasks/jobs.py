@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from milango.flows import book, check, deliver, hours
 from milango.flows import sweep as sweeping
+from milango.flows.problems import log_unexpected
 
 from .compat import Task, task, task_backends
 
@@ -43,6 +44,7 @@ def _discreet(work: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:
             said = f"{work.__name__} ended with {type(error).__name__}; it is tried again later"
             logger.error(said)
+            log_unexpected(error)
             raise TaskFailed(said) from None
 
     return run
