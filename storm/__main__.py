@@ -34,6 +34,7 @@ SHORT: Final = Plan(seed=0, payments=10_000, kills=40, rate=200, gap=2.5, reconc
 @click.option("--gap", type=float, help="Seconds between two faults, on average.")
 @click.option("--reconcile", type=float, help="Seconds that Milango may take afterwards.")
 @click.option("--still", type=float, help="Seconds without a change that end the waiting.")
+@click.option("--time-scale", type=float, help="How long stories take: 0.1 is a tenth of life.")
 @click.option("--prompt-life", type=int, help="Seconds that a prompt counts as open.")
 @click.option("--database", type=click.Choice(list(KINDS)), default="postgres", show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, help="For its data.")
@@ -102,7 +103,7 @@ def _tell(report: Report, console: Console) -> None:
         "webhooks due": report.webhooks_due,
         "webhooks missing": report.webhooks_missing,
         "still pending (in doubt)": report.counts.pending,
-        "seconds": round(report.seconds),
+        "seconds": round(sum(report.seconds)),
     }
     for what, number in rows.items():
         table.add_row(what, f"{number:,}")

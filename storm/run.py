@@ -48,6 +48,8 @@ class Plan:
     """Between two faults, on average."""
     database: str = "postgres"
     prompt_life: int = 20
+    time_scale: float = 0.1
+    """How long the simulator's stories take, as a part of life."""
 
 
 @dataclass
@@ -61,6 +63,20 @@ class Progress:
     receiver: Receiver | None = None
     counts: ours.Counts = field(default_factory=ours.Counts)
 
+    began: list[float] = field(default_factory=lambda: [time.monotonic()])
+    """When each phase did: building, storm, resolving, comparing."""
+
+    def begin(self, phase: str) -> None:
+        """The next phase."""
+        self.phase = phase
+        self.began.append(time.monotonic())
+
+    @property
+    def spent(self) -> list[float]:
+        """Seconds of each phase so far."""
+        ends = [*self.began[1:], time.monotonic()]
+        return [round(end - begin, 1) for begin, end in zip(self.began, ends, strict=True)]
+
     def say(self, text: str) -> None:
         """One more thing that happened."""
         self.lines = [*self.lines[-5:], text]
@@ -71,7 +87,8 @@ class Report:
     """How it ended."""
 
     plan: Plan
-    seconds: float
+    seconds: list[float]
+    """Of building, storm, resolving, comparing."""
     kills: int
     payments: int
     faults: Counter[str]
@@ -146,22 +163,22 @@ class Report:
             "failures": self.failures,
             "seed": self.plan.seed,
             "database": self.plan.database,
-            "seconds": round(self.seconds, 1),
+            "seconds": round(sum(self.seconds), 1),
+            "phases": self.seconds,
         }
 
 
 async def storm(plan: Plan, progress: Progress, folder: Path = FOLDER) -> Report:
     """Make one. Raises RuntimeError when it cannot even be built."""
-    began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     async with AsyncExitStack() as stack:
         stage = await _build(plan, progress, folder, stack)
         await _rage(plan, progress, stage)
-        progress.phase = "the storm is over; Milango resolves what is left"
+        progress.begin("the storm is over; Milango resolves what is left")
         await _settle(plan, progress, stage)
-        progress.phase = "comparing the books"
-        return await _compare(plan, progress, stage, began)
+        progress.begin("comparing the books")
+        return await _compare(plan, progress, stage)
 
 
 @dataclass
@@ -215,7 +232,7 @@ async def _build(plan: Plan, progress: Progress, folder: Path, stack: AsyncExitS
     await _until_answers(session, f"{urls['daraja']}/healthz")
     await _until_answers(session, urls["web"])
     simulator = Simulator(urls["daraja"], session)
-    await simulator.set_the_stage(plan.seed, apps)
+    await simulator.set_the_stage(plan.seed, plan.time_scale, apps)
     await asyncio.to_thread(town.open_all_sources, await simulator.certificate())
     payers = Payers(urls["web"], shops, plan.seed, plan.rate)
     weather = Weather(house, plan.seed, plan.gap, progress.say)
@@ -273,7 +290,7 @@ async def _until_answers(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def _rage(plan: Plan, progress: Progress, stage: _Stage) -> None:
-    progress.phase = "storm"
+    progress.begin("storm")
     payers, weather = stage.payers, stage.weather
     raging = asyncio.create_task(weather.rage())
     watching = asyncio.create_task(_watch(progress))
@@ -348,7 +365,7 @@ def _spooled(folder: Path) -> int:
     return sum(file.read_bytes().count(b"\n") for file in files)
 
 
-async def _compare(plan: Plan, progress: Progress, stage: _Stage, began: float) -> Report:
+async def _compare(plan: Plan, progress: Progress, stage: _Stage) -> Report:
     await _look(progress)
     ledger = await stage.simulator.ledger()
     payments = await asyncio.to_thread(lambda: list(ours.payments()))
@@ -360,7 +377,7 @@ async def _compare(plan: Plan, progress: Progress, stage: _Stage, began: float) 
     skipped = [f"the disk was never full: {disk.missing}"] if disk.missing else []
     return Report(
         plan=plan,
-        seconds=time.monotonic() - began,
+        seconds=progress.spent,
         kills=stage.weather.kills,
         payments=len(payers.asked),
         faults=stage.weather.done,

@@ -17,15 +17,14 @@ PUSHING_BACK: Final = dict.fromkeys(("busy", "spike_arrest", "spike_arrest_429",
 """Each of them halves the pace of a whole app, so a few go a long way."""
 
 SETTINGS: Final = {
-    # Ten times faster than life; payers take one to three seconds.
-    "time_scale": 0.1,
+    # Scaled by the plan's `time_scale`: at a tenth, payers take one to three seconds.
     "answer_delay": [10, 30],
     "duplicate_window_s": 0,
     "metadata": "mixed",
     "result_shape": "mixed",
-    "result_faults": {"drop": 0.05, "twice": 0.05, "late": 0.05},
+    "result_faults": {"drop": 0.05, "twice": 0.05, "late": 0.05, "late_s": [10, 60]},
     "confirmation_first": 0.2,
-    "confirmation_faults": {"drop": 0.1, "twice": 0.1, "late": 0.1},
+    "confirmation_faults": {"drop": 0.1, "twice": 0.1, "late": 0.1, "late_s": [10, 60]},
     "c2b_names": "mixed",
     "pull_fails": 0.05,
     "pull_page": 1_000,
@@ -39,9 +38,9 @@ class Simulator:
         self._url = url
         self._session = session
 
-    async def set_the_stage(self, seed: int, apps: list[dict[str, Any]]) -> None:
+    async def set_the_stage(self, seed: int, time_scale: float, apps: list[dict[str, Any]]) -> None:
         """Register the apps and let every story be told, at random."""
-        await self._call("PATCH", "settings", SETTINGS | {"seed": seed})
+        await self._call("PATCH", "settings", SETTINGS | {"seed": seed, "time_scale": time_scale})
         await self._call("POST", "reset", {"keep_settings": True})
         for app in apps:
             await self._call("POST", "apps", app)
