@@ -103,11 +103,12 @@ class Postgres:
         await asyncio.to_thread(self.server.new_database, NAME)
 
     async def kill(self) -> bool:
-        for pid in self._processes():
+        found = self._processes()
+        for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await self.recover()
-        return True
+        return bool(found)
 
     async def kill_a_backend(self, chance: random.Random) -> bool:
         try:
@@ -144,8 +145,11 @@ class Postgres:
         self.disk.close()
 
     def _processes(self) -> list[int]:
+        """None while it is down: what its file names then may be anybody's process by now."""
         with suppress(OSError, ValueError, IndexError):
-            return self.server.processes()
+            first, *others = self.server.processes()
+            if str(self.server.data).encode() in Path(f"/proc/{first}/cmdline").read_bytes():
+                return [first, *others]
         return []
 
     async def _psql(self, statement: str) -> str:

@@ -26,6 +26,12 @@ class Disk:
         elif not self._mount(f"size={ROOM},mode=0755", "-t", "tmpfs", "storm"):
             self.missing = "mounting a small disk is not allowed here"
 
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Unmount what a storm that was killed itself has left there."""
+        if os.path.ismount(folder):
+            subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
     def fill(self) -> None:
         """Leave next to nothing free."""
         used = shutil.disk_usage(self.folder).used // 1024

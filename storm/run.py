@@ -19,6 +19,7 @@ from bench.processes import ROOT, free_port
 
 from . import books, clock, ours, town
 from .databases import KINDS, Database
+from .disk import Disk
 from .payers import Payers
 from .processes import Program
 from .receiver import Receiver
@@ -170,6 +171,7 @@ class Report:
 
 async def storm(plan: Plan, progress: Progress, folder: Path = FOLDER) -> Report:
     """Make one. Raises RuntimeError when it cannot even be built."""
+    Disk.forget(folder / "disk")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     async with AsyncExitStack() as stack:
