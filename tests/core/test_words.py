@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from decimal import Decimal
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milango.core import references
+from milango.core import phones, references
 from milango.core.amounts import parse_amount
 from milango.core.errors import InvalidAmount, InvalidPhone, InvalidRequest
 from milango.core.phones import mask, normalise
@@ -76,6 +77,14 @@ def test_an_integer_that_python_would_not_print_is_refused_like_any_other() -> N
     for reader in (normalise, parse_amount, references.short_code):
         with pytest.raises(InvalidRequest):
             reader(10**5000)
+
+
+def test_the_short_way_and_the_library_know_the_same_mobile_numbers() -> None:
+    for start in [f"{lead}{rest:03d}" for lead in "17" for rest in range(1_000)]:
+        number = f"254{start}12345"
+        kind = phonenumbers.number_type(phonenumbers.parse(number, "KE"))
+        known = bool(phones._mobile_ranges().fullmatch(number[3:]))
+        assert known == (kind == phonenumbers.PhoneNumberType.MOBILE), number
 
 
 @given(st.text() | st.integers() | st.floats() | st.none())

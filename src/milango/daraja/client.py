@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -279,6 +280,7 @@ def _basic(consumer_key: str, consumer_secret: str) -> str:
     return f"Basic {base64.b64encode(f'{consumer_key}:{consumer_secret}'.encode()).decode()}"
 
 
+@lru_cache(maxsize=64)
 def _limits(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, connect=min(CONNECT, seconds))
 

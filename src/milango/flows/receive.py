@@ -156,5 +156,5 @@ def _keep_poisoned(evidence: Evidence, error: Exception) -> Settled:
     return Settled(evidence.payment_id, "poisoned", None)
 
 
-EVIDENCE: Final = Verb("evidence", _settle, attrgetter("payment_id"), _keep_poisoned)
+EVIDENCE: Final = Verb("evidence", _settle, attrgetter("payment_id.int"), _keep_poisoned)
 """Settle evidence, together; keep callbacks that cannot be settled for a person."""

@@ -72,7 +72,7 @@ class Inbox:
         job = Job(verb, item, verb.lane(item), self._loop.create_future())
         self._waiting.append(job)
         self._ask_for_a_turn()
-        return await asyncio.shield(job.answer)
+        return await job.answer
 
     async def close(self) -> None:
         """Refuse what comes now, and answer what was accepted."""

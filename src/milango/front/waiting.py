@@ -87,7 +87,7 @@ class Waiters:
         known = self._by_payment
         if payment_ids is None:
             self._rang.update(known)
-        else:
+        elif known:
             self._rang.update(each for each in payment_ids if each in known)
         if self._rang and not self._reading:
             self._reading = True
