@@ -10,7 +10,7 @@ from django.contrib.admin import site
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import formats, timezone
 
 from milango.flows import audit
 from milango.flows.settle import settle_many
@@ -24,9 +24,11 @@ from milango.models import (
     Merchant,
     MpesaCredential,
     Payment,
+    StatementImport,
     WebhookDelivery,
     WebhookEndpoint,
 )
+from milango.server import common
 from tests.flows.conftest import accepted, make_payment, original, paid
 from tests.people import make_credential, make_key, make_merchant
 
@@ -273,6 +275,55 @@ def test_a_doubt_is_resolved_with_a_note(staff, mine) -> None:
     assert doubt.resolved_at is not None
     assert AuditEntry.objects.filter(action="doubt.resolved").count() == 1
     assert audit.first_broken() is None
+
+
+def test_a_doubt_says_what_it_means_and_is_resolved_once(staff, mine) -> None:
+    page = url(Doubt, "change", Doubt.objects.get().pk)
+    assert "give the money back" in staff.get(page).content.decode()
+    staff.post(page, {"resolution": "sent back by hand"})
+    assert staff.post(page, {"resolution": "something else"}).status_code == 403
+    assert Doubt.objects.get().resolution == "sent back by hand"
+
+
+def test_a_statement_that_does_not_add_up_is_resolved_once_and_audited_once(owner, mine) -> None:
+    credential = mine["credential"]
+    broken, sound = (
+        StatementImport.objects.create(
+            merchant=credential.merchant,
+            credential=credential,
+            sha256=sha,
+            imported_at=timezone.now(),
+            **problem,
+        )
+        for sha, problem in (("a" * 64, {"problem": "totals", "owner": "merchant"}), ("b" * 64, {}))
+    )
+    page = url(StatementImport, "change", broken.pk)
+    assert owner.post(page, {"resolution": "downloaded again"}).status_code == 302
+    assert owner.post(page, {"resolution": "something else"}).status_code == 403
+    assert [entry.action for entry in AuditEntry.objects.filter(action__startswith="stat")] == [
+        "statement.resolved"
+    ]
+    assert (
+        'name="resolution"'
+        not in owner.get(url(StatementImport, "change", sound.pk)).content.decode()
+    )
+
+
+@pytest.mark.parametrize("model", [Doubt, MpesaCredential, WebhookEndpoint, Merchant])
+def test_nobody_has_to_type_into_an_input_that_cannot_be_seen(model, owner, mine) -> None:
+    page = owner.get(url(model, "change", model.objects.first().pk)).content.decode()
+    typed = re.findall(r'<input type="(?:text|url|password)"[^>]*>', page)
+    shown = [tag for tag in typed if re.search(r' id="id_', tag)]
+    assert shown
+    assert [tag for tag in shown if not re.search(r'class="[^"]*\bborder\b', tag)] == []
+
+
+def test_the_servers_times_have_seconds_and_a_zone(owner, mine, settings) -> None:
+    settings.FORMAT_MODULE_PATH = common.FORMAT_MODULE_PATH
+    formats.reset_format_cache()
+    page = owner.get(url(Payment, "changelist")).content.decode()
+    formats.reset_format_cache()
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", page)
 
 
 def test_what_is_done_in_the_admin_stands_in_the_trail(owner, mine) -> None:

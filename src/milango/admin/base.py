@@ -8,16 +8,37 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib.admin import SimpleListFilter
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.widgets import INPUT_CLASSES
 
 from milango.models import Membership, Merchant
 from milango.models.fields import encrypted_fields
 
 HIDDEN = ("hash", "mac", "callback_token_hash", "standing")
 """Columns that are nobody's business: neither shown nor searched."""
+
+
+BARE = (forms.TextInput, forms.URLInput, forms.PasswordInput)
+"""Unfold dresses the widgets that it chooses itself. One of these, from a field that a form
+declares, would have no border, and nobody would see that there is anything to type into."""
+
+
+def dress(form: type[forms.ModelForm[Any]]) -> None:
+    """Make every input of a form visible."""
+    for field in form.base_fields.values():
+        if type(field.widget) in BARE:
+            field.widget.attrs.setdefault("class", " ".join(INPUT_CLASSES))
+
+
+def long(text: str) -> SafeString:
+    """A text that has no spaces, broken where a narrow screen ends."""
+    return format_html('<span style="overflow-wrap: anywhere">{}</span>', text)
 
 
 def merchants_of(request: HttpRequest) -> QuerySet[Merchant]:
@@ -61,6 +82,12 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter_submit = False
     shown_lookups: ClassVar[tuple[str, ...]] = ()
     """Lookups in the address that are allowed besides the filters."""
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """With every input dressed."""
+        form = super().get_form(request, obj, **kwargs)
+        dress(form)
+        return form
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Another merchant's row is as absent as one that never was."""

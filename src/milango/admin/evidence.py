@@ -9,17 +9,18 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
-from milango.flows import audit
+from milango.core.doubts import meaning_of
+from milango.flows import audit, doubts
 from milango.models import AuditEntry, Doubt, InboundCallback, StatementImport
 
-from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, actor_of
+from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, actor_of, long
 
 
 def shown_body(row: InboundCallback, *, allowed: bool) -> str:
-    """A callback's bytes as text; the page escapes it. They hold the payer's number."""
+    """A callback's bytes as escaped text. They hold the payer's number."""
     if not allowed:
         return "for superusers"
-    return "" if row.body is None else bytes(row.body).decode("utf-8", "replace")[:4_000]
+    return "" if row.body is None else long(bytes(row.body).decode("utf-8", "replace")[:4_000])
 
 
 @admin.register(InboundCallback)
@@ -44,7 +45,7 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
 
 
 class ResolutionForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    """How a doubt was resolved: a note is the least that money asks for."""
+    """How it was resolved: a note is the least that money asks for."""
 
     resolution = forms.CharField(max_length=255, help_text="What you found, and what you did.")
 
@@ -61,25 +62,35 @@ class DoubtAdmin(ScopedAdmin):
     list_display = ("raised_at", "kind", "amount", "owner", "merchant", "resolved_at")
     list_filter = (MerchantFilter, "kind")
     list_select_related = ("merchant",)
-    fields = ("kind", "amount", "owner", "merchant", "payment", "raised_at", "resolution")
-    readonly_fields = ("kind", "amount", "owner", "merchant", "payment", "raised_at")
+    readonly_fields = (
+        *("public_id", "kind", "means", "do_next", "amount", "owner", "merchant", "payment"),
+        *("raised_at", "resolved_at"),
+    )
+    fields = (*readonly_fields, "resolution")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Doubts come from evidence."""
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What is resolved stays as it was written down."""
+        is_open = obj is None or obj.resolved_at is None
+        return is_open and super().has_change_permission(request, obj)
+
+    @admin.display(description="what it means")
+    def means(self, row: Doubt) -> str:
+        """For the money."""
+        return meaning_of(row.kind).means
+
+    @admin.display(description="what to do")
+    def do_next(self, row: Doubt) -> str:
+        """Before it is resolved."""
+        return meaning_of(row.kind).do
+
     def save_model(self, request: HttpRequest, obj: Doubt, form: Any, change: bool) -> None:
         """Close it, and write down who did."""
-        obj.resolved_at = timezone.now()
-        obj.save(update_fields=["resolution", "resolved_at"])
-        audit.record(
-            actor_of(request),
-            "doubt.resolved",
-            obj.public_id,
-            merchant=obj.merchant,
-            kind=obj.kind,
-            resolution=obj.resolution,
-        )
+        closed = doubts.resolve(obj.pk, actor=actor_of(request), reason=obj.resolution)
+        obj.resolved_at = closed.resolved_at
 
 
 class StatementForm(ResolutionForm):
@@ -99,14 +110,25 @@ class StatementImportAdmin(ScopedAdmin):
     list_filter = (MerchantFilter, "problem")
     list_select_related = ("merchant", "credential")
     readonly_fields = (
-        *("merchant", "credential", "sha256", "uploader", "short_code", "since", "until"),
-        *("lines", "payments", "counts", "problem", "problem_row", "imported_at", "owner"),
+        *("public_id", "merchant", "credential", "file", "uploader", "short_code", "since"),
+        *("until", "lines", "payments", "counts", "problem", "problem_row", "imported_at"),
+        *("owner", "resolved_at"),
     )
     fields = (*readonly_fields, "resolution")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """They come from the command line."""
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """There is something to resolve while a person has it."""
+        waits = obj is None or (obj.owner != "" and obj.resolved_at is None)
+        return waits and super().has_change_permission(request, obj)
+
+    @admin.display(description="SHA-256 of the file")
+    def file(self, row: StatementImport) -> str:
+        """Which file it was."""
+        return long(row.sha256)
 
     def save_model(
         self, request: HttpRequest, obj: StatementImport, form: Any, change: bool
@@ -128,6 +150,12 @@ class StatementImportAdmin(ScopedAdmin):
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Who changed what."""
 
-    list_display = ("at", "actor", "action", "subject", "merchant")
+    list_display = ("at", "actor", "action", "what", "merchant")
     list_filter = (MerchantFilter, "action")
     list_select_related = ("merchant",)
+    fields = ("number", "at", "actor", "action", "what", "merchant", "detail")
+
+    @admin.display(description="subject")
+    def what(self, row: AuditEntry) -> str:
+        """What it was done to."""
+        return long(row.subject)

@@ -12,7 +12,9 @@ from django.dispatch import receiver
 from milango.flows import audit
 from milango.models import Merchant
 
-TOLD_BY_THEIR_FLOW: Final = frozenset({"mpesacredential", "apikey", "webhookendpoint", "doubt"})
+TOLD_BY_THEIR_FLOW: Final = frozenset(
+    {"mpesacredential", "apikey", "webhookendpoint", "doubt", "statementimport"}
+)
 """Models of ours whose changes are written down with more detail where they are made."""
 
 VERBS: Final = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}

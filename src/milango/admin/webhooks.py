@@ -16,7 +16,9 @@ from milango.core.webhooks import EVENTS
 from milango.flows import audit, endpoints
 from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
-from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline, ScopedAdmin, actor_of
+from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline, ScopedAdmin, actor_of, long
+
+LEFT_BLANK = "Leave blank for a good one, which is shown once."
 
 
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
@@ -24,7 +26,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at
 
     url = forms.URLField(max_length=500, assume_scheme="https")
     event_types = forms.MultipleChoiceField(
-        choices=[(name, f"{name}: {meaning}") for name, meaning in EVENTS.items()],
+        choices=[(name, f"{name}: {meaning.replace('`', '')}") for name, meaning in EVENTS.items()],
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text="None: all of them.",
@@ -38,7 +40,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at
         super().__init__(*args, **kwargs)
         if "secret" in self.fields:
             self.fields["secret"].required = False
-            self.fields["secret"].help_text = "Leave blank for a good one, which is shown once."
+            self.fields["secret"].help_text = LEFT_BLANK if self.instance._state.adding else ""
 
     def clean_secret(self) -> str:
         """Blank is fine: one is made, or the one before is kept."""
@@ -70,7 +72,7 @@ class WebhookEndpointAdmin(ScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """An endpoint stays with its merchant: its secret is bound to both."""
-        return ("merchant",) if obj else ()
+        return KNOWN if obj else ()
 
     def save_model(
         self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool
@@ -118,13 +120,22 @@ class WebhookEndpointAdmin(ScopedAdmin):
         messages.success(request, "They are told nothing any more. What is due for them waits.")
 
 
+KNOWN = ("public_id", "merchant", "active", "failing_since", "disabled_reason", "created_at")
+"""What a page says of an endpoint that is there, and nobody types."""
+
+
 class AttemptInline(ReadOnlyInline):
     """The log of one delivery. What an endpoint answered is its own word, shown as text."""
 
     model = WebhookAttempt
-    fields = ("at", "status", "ms", "error", "answer")
+    fields = ("at", "status", "ms", "error", "answered")
     readonly_fields = fields
     ordering = ("id",)
+
+    @admin.display(description="answer")
+    def answered(self, row: WebhookAttempt) -> str:
+        """The beginning of it."""
+        return long(row.answer)
 
 
 @admin.register(WebhookDelivery)
@@ -134,9 +145,17 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "event_type", "endpoint", "state", "attempts", "merchant")
     list_filter = (MerchantFilter, "state", "event_type")
     list_select_related = ("merchant", "endpoint")
-    readonly_fields = ("public_id",)
+    readonly_fields = fields = (
+        *("public_id", "event_type", "state", "endpoint", "merchant", "payment", "event"),
+        *("attempts", "next_attempt_at", "created_at"),
+    )
     inlines = (AttemptInline,)
     actions = ("replay",)
+
+    @admin.display(description="event id")
+    def event(self, row: WebhookDelivery) -> str:
+        """As the endpoint reads it in `webhook-id`."""
+        return f"evt_{row.event_id.hex}"
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         """Who may change the endpoint may have it told again."""

@@ -6,6 +6,8 @@ from typing import Any
 
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = ["milango.server.formats"]
+LOGIN_REDIRECT_URL = "/admin/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 ROOT_URLCONF = "milango.server.urls"
