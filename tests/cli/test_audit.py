@@ -37,6 +37,16 @@ def test_the_first_broken_entry_is_told(milango: Milango) -> None:
     assert "Entry 1 was changed" in verified.output
 
 
+def test_a_slip_of_the_clipboard_is_no_alarm(milango: Milango) -> None:
+    for slip in ("abc", "2:", "2:abc"):
+        assert milango("audit", "verify", "--expect", slip).exit_code == 2
+
+
+def test_ids_are_listed_whole(milango: Milango) -> None:
+    milango("merchants", "add", "Mama Mboga")
+    assert AuditEntry.objects.get().subject in milango("audit", "list").output
+
+
 def test_names_from_outside_cannot_drive_a_terminal(milango: Milango) -> None:
     from milango.flows import audit
 

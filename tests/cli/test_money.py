@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from milango.core.payments import Source
 from milango.flows import installations
 from milango.flows.settle import settle_many
 from milango.models import AuditEntry, Doubt, InboundCallback, Payment
@@ -110,14 +111,15 @@ def test_replay_settles_what_is_stored_and_says_so(milango: Milango) -> None:
     payment.refresh_from_db()
     assert payment.status == "Success"
     assert AuditEntry.objects.filter(action="callbacks.replayed").count() == 1
-    assert "0 of 0 are processed" in milango("replay").output
+    assert "nothing to process again" in milango("replay").output
 
 
 def test_replay_takes_those_that_are_named(milango: Milango) -> None:
     _payment, row = _stored("doubt:not_json")
-    assert "0 of 0" in milango("replay").output
+    assert "nothing to process again" in milango("replay").output
     assert (
-        "0 of 0" in milango("replay", "--verdict", "doubt:not_json", "--since", "2999-01-01").output
+        "nothing to process again"
+        in milango("replay", "--verdict", "doubt:not_json", "--since", "2999-01-01").output
     )
     assert "doubt:not_json -> settled" in milango("replay", "--id", row.public_id).output
     assert milango("replay", "--id", "pay_1").exit_code == 2
@@ -142,6 +144,7 @@ def test_doubts_are_listed_shown_and_resolved(milango: Milango, doubt: Doubt) ->
     assert "other_amount" in listed
     shown = milango("doubts", "show", doubt.public_id).output
     assert "payment.flagged" in shown
+    assert "another amount than was asked" in shown
     assert doubt.payment.phone not in listed + shown
     assert milango("doubts", "resolve", doubt.public_id).exit_code == 2
     resolved = milango("doubts", "resolve", doubt.public_id, "--reason", "sent back")
@@ -150,6 +153,19 @@ def test_doubts_are_listed_shown_and_resolved(milango: Milango, doubt: Doubt) ->
     assert "There are none." in milango("doubts", "list").output
     assert "resolved" in milango("doubts", "list", "--resolved").output
     assert "sent back" in milango("doubts", "show", doubt.public_id).output
+
+
+def test_a_payments_timeline_says_who_proved_what_and_nothing_that_is_not_known(
+    milango: Milango,
+) -> None:
+    payment = make_payment(make_credential(make_merchant("Kiosk")))
+    settle_many([accepted(payment), paid(payment, None, source=Source.QUERY)])
+    shown = milango("payments", "show", payment.public_id).output
+    assert "payment.succeeded  told by query\n" in shown
+    settle_many([paid(payment, amount=1)])
+    shown = milango("payments", "show", payment.public_id).output
+    assert Doubt.objects.get().public_id in shown
+    assert "another amount than was asked" in shown
 
 
 def test_doubts_of_one_merchant_are_its_own(milango: Milango, doubt: Doubt) -> None:

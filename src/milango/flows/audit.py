@@ -121,7 +121,11 @@ def verify(progress: Callable[[int], None] = lambda number: None, expect: str = 
         progress(number)
     broken = _break_at_the_end(number, ours, macs, has_end=has_end)
     if not broken and expect and macs.get(kept[0]) != kept[1]:
-        broken = Broken(kept[0], f"Entry {kept[0]} is not the one that was there before.")
+        broken = Broken(
+            kept[0],
+            f"Entry {kept[0]} is not the one that was there before: the trail was written anew, or "
+            "an older copy of the database was restored.",
+        )
     return Verified(number, f"{number}:{previous}", broken)
 
 

@@ -61,6 +61,24 @@ def may_ask(credential: MpesaCredential) -> bool:
     return not refused.exists()
 
 
+def why_not_ask(credential: MpesaCredential, receipt: str) -> str:
+    """Why Transaction Status is not asked now, and what mends it; empty: it can be asked."""
+    if not credential.can_ask_by_receipt:
+        return "The short code has no API operator: milango shortcodes initiator --help"
+    if not may_ask(credential):
+        return (
+            "Daraja refused the API operator, and more tries would lock it. Mend it in the "
+            "M-Pesa portal, then store it anew: milango shortcodes initiator --help"
+        )
+    since = timezone.now() - AGAIN_AFTER
+    asked = StatusQuestion.objects.filter(
+        credential=credential, receipt=receipt, answered_at=None, asked_at__gt=since
+    )
+    if asked.exists():
+        return "The same question is still open. Its answer is settled when it comes."
+    return ""
+
+
 def ask_by_receipt(
     credential: MpesaCredential, receipt: str, *, why: str, payment: Payment | None = None
 ) -> StatusQuestion | None:
@@ -69,10 +87,7 @@ def ask_by_receipt(
     `why` is `claim`, `statement` or `operator`. The answer comes to the result address.
     """
     now = timezone.now()
-    asked = StatusQuestion.objects.filter(
-        credential=credential, receipt=receipt, answered_at=None, asked_at__gt=now - AGAIN_AFTER
-    )
-    if not may_ask(credential) or asked.exists():
+    if why_not_ask(credential, receipt):
         return None
     question_id, kid = uuid7(), sealing.current_key_id()
     token = signing.make_callback_token(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as encoder
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,13 +14,35 @@ if TYPE_CHECKING:
     from milango.models import AuditEntry
 
 
+WIDE: Final = 170
+"""Columns of the table at least, so that an id stands in one line."""
+
+
 @click.group()
 def audit() -> None:
     """Read and verify the trail of who did what."""
 
 
+END: Final = re.compile(r"\d{1,18}:[0-9a-f]{64}")
+
+
+def _end(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A slip of the clipboard must not look like a trail that somebody has changed."""
+    if value and not END.fullmatch(value.strip()):
+        raise click.BadParameter(
+            "give the whole end as verify printed it: a number, a colon, 64 hex."
+        )
+    return value.strip()
+
+
 @audit.command()
-@click.option("--expect", default="", metavar="NUMBER:MAC", help="The end that was told earlier.")
+@click.option(
+    "--expect",
+    default="",
+    metavar="NUMBER:MAC",
+    callback=_end,
+    help="The end that was told earlier.",
+)
 @with_django
 def verify(expect: str) -> None:
     """Walk the whole trail; exit code 1 if it is not as it was written.
@@ -82,13 +105,18 @@ def _print(entries: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    # Ids are copied and searched for: they are never cut off.
     table = Table("No.", "When (UTC)", "Who", "What", "To what", "Merchant", "Detail", box=None)
+    for column in table.columns:
+        column.overflow = "fold"
     for entry in entries:
         detail = ", ".join(f"{name}: {value}" for name, value in entry["detail"].items())
         words = (entry["number"], entry["at"][:19], entry["actor"], entry["action"])
         more = (entry["subject"], entry["merchant"] or "", detail)
         table.add_row(*(_plain(word) for word in (*words, *more)))
-    Console(width=None if len(entries) else 80).print(table, markup=False)
+    console = Console()
+    console.width = max(console.width, WIDE)
+    console.print(table, markup=False)
 
 
 def _plain(word: object) -> Any:

@@ -48,7 +48,8 @@ def check(only: str | None, since: datetime | None, resume: bool, as_json: bool)
             report = None
         else:
             report = _look_at_books(since, resume, as_json) if only != "setup" else None
-        notes = list(_notes()) if only != "money" else []
+        tables = not setup.get("tables")
+        notes = list(_notes()) if only != "money" and tables else []
     if as_json:
         click.echo(json.dumps(_document(setup, report, notes), indent=2))
     else:
@@ -97,9 +98,12 @@ def _notes() -> Iterator[str]:
     """What is worth knowing and is not wrong."""
     from django.core import checks
 
+    from milango.flows.sources import gaps
+
     for message in checks.run_checks():
         if not message.is_serious() and not message.is_silenced():
             yield _worded(message)
+    yield from gaps()
 
 
 def _worded(message: CheckMessage) -> str:
@@ -135,7 +139,9 @@ def _statements() -> Iterator[str]:
         yield (
             f"{record.public_id} of {record.merchant}, short code {record.credential.short_code}: "
             f"{record.problem}, row {record.problem_row}, imported {record.imported_at:%Y-%m-%d} "
-            f"by {record.uploader}, with {record.owner}"
+            f"by {record.uploader}, with {record.owner}. It proves nothing and has settled "
+            "nothing: somebody may have edited it. Download it again and import that; then write "
+            "down in the admin, under statement imports, what it was."
         )
 
 

@@ -58,14 +58,19 @@ def list_all(merchant: str | None, kind: str, resolved: bool) -> None:
 @with_django
 def show(doubt: str) -> None:
     """Show a doubt (dbt_…), its payment, and the payment's timeline."""
+    from milango.core.doubts import meaning_of
     from milango.core.phones import mask
     from milango.models import Doubt
+
+    from .payments import line_of
 
     row = Doubt.objects.select_related("payment", "merchant").filter(pk=_id_of(doubt)).first()
     if row is None:
         raise click.BadParameter(f"there is no doubt {doubt!r}.", param_hint="DOUBT")
     payment = row.payment
     click.echo(f"{row.kind}, KES {row.amount:,.2f}, raised {row.raised_at:%Y-%m-%d %H:%M} UTC")
+    click.echo(f"  means     {meaning_of(row.kind).means}")
+    click.echo(f"  to do     {meaning_of(row.kind).do}")
     click.echo(f"  merchant  {row.merchant.public_id}")
     click.echo(
         f"  payment   {payment.public_id}, KES {payment.amount:,.2f} asked of "
@@ -74,8 +79,7 @@ def show(doubt: str) -> None:
     click.echo(f"  receipt   {payment.receipt_number or 'none'}")
     click.echo(f"  {'resolved: ' + row.resolution if row.resolved_at else 'with the ' + row.owner}")
     for event in payment.events.order_by("seq"):
-        said = " ".join(str(value) for value in event.data.values())
-        click.echo(f"    {event.at:%Y-%m-%d %H:%M:%S}  {event.type}  {said}".rstrip())
+        click.echo(f"    {line_of(event)}")
 
 
 @doubts.command()

@@ -36,12 +36,17 @@ merchant_option = click.option(
 
 def credential_named(merchant: str, shortcode: str, environment: str) -> MpesaCredential:
     """The merchant's short code. Raises click.BadParameter when there is none, or several."""
-    rows = merchant_named(merchant).credentials.filter(short_code=shortcode.strip())
+    owner = merchant_named(merchant)
+    rows = owner.credentials.filter(short_code=shortcode.strip())
     found = list(rows.filter(environment=environment) if environment else rows)
     if len(found) == 1:
         return found[0]
-    problem = "several environments have it; say --environment" if found else "there is none"
-    raise click.BadParameter(f"{shortcode!r}: {problem}.", param_hint="--shortcode")
+    if found:
+        problem = "several environments have it; say --environment."
+    else:
+        theirs = ", ".join(str(each) for each in owner.credentials.order_by("short_code")[:20])
+        problem = f"{owner.name} does not have it. It has: {theirs or 'none'}."
+    raise click.BadParameter(f"{shortcode!r}: {problem}", param_hint="--shortcode")
 
 
 def shortcode_options(command: Callable[P, R]) -> Callable[P, R]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from .lazy import actor, with_django
 
 if TYPE_CHECKING:
-    from milango.models import Payment
+    from milango.models import Payment, PaymentEvent
 
 OUTCOMES = ("paid", "failed", "reversed", "voided")
+
+WORDS: Final = {"source": "told by", "receipt_number": "receipt"}
+"""What an event's data are called in the timeline; others keep their names."""
 
 
 @click.group()
@@ -26,7 +29,8 @@ def _payment(text: str) -> Payment:
     known = parse_public_id(text.strip(), "pay")
     found = known and Payment.objects.select_related("merchant").filter(pk=known).first()
     if not found:
-        raise click.BadParameter(f"there is no payment {text!r}.", param_hint="PAYMENT")
+        message = f"there is no payment {text!r}. An id begins with pay_, and is in the admin too."
+        raise click.BadParameter(message, param_hint="PAYMENT")
     return found
 
 
@@ -35,6 +39,7 @@ def _payment(text: str) -> Payment:
 @with_django
 def show(payment: str) -> None:
     """Show a payment (pay_…), and everything that happened to it."""
+    from milango.core.doubts import meaning_of
     from milango.core.phones import mask
 
     row = _payment(payment)
@@ -42,10 +47,19 @@ def show(payment: str) -> None:
     receipt = f", receipt {row.receipt_number}" if row.receipt_number else ""
     click.echo(f"KES {row.amount} asked of {mask(row.phone)}: {row.status}{receipt}")
     for event in row.events.order_by("seq"):
-        told = ", ".join(f"{key} {value}" for key, value in event.data.items())
-        click.echo(f"  {event.seq:>3}  {event.at:%Y-%m-%d %H:%M:%S}Z  {event.type}  {told}")
+        click.echo(f"  {event.seq:>3}  {line_of(event)}")
+    if row.next_check_at and row.status == "Pending":
+        click.echo(f"  Daraja is asked next at {row.next_check_at:%Y-%m-%d %H:%M:%S}Z.")
     for doubt in row.open_doubts.filter(resolved_at=None):
-        click.echo(f"  in doubt: {doubt.kind} since {doubt.raised_at:%Y-%m-%d}")
+        click.echo(f"  in doubt since {doubt.raised_at:%Y-%m-%d}: {doubt.kind} {doubt.public_id}")
+        click.echo(f"    {' '.join(meaning_of(doubt.kind))}")
+
+
+def line_of(event: PaymentEvent) -> str:
+    """An event in one line: when, what, and what is known of it, such as who proved it."""
+    said = {WORDS.get(key, key): value for key, value in event.data.items()}
+    told = ", ".join(f"{key} {value}" for key, value in said.items() if value not in ("", None))
+    return f"{event.at:%Y-%m-%d %H:%M:%S}Z  {event.type}  {told}".rstrip()
 
 
 @payments.command()
@@ -80,7 +94,8 @@ def approve(word: str) -> None:
     known = parse_public_id(word.strip(), "wrd")
     found = known and OperatorWord.objects.filter(pk=known).first()
     if not found:
-        raise click.BadParameter(f"there is no word {word!r}.", param_hint="WORD")
+        message = f"there is no word {word!r}. They are in: milango payments waiting"
+        raise click.BadParameter(message, param_hint="WORD")
     settled = agree(found, actor=actor())
     click.echo(f"It counts: the payment is {settled.status}.")
 

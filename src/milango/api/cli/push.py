@@ -50,6 +50,7 @@ def push(merchant: str, no_wait: bool, **given: str) -> None:
     except MilangoError as error:
         for each in getattr(error, "errors", [error]):
             click.echo(f"Error: {each}", err=True)
+        click.echo("No prompt was sent, and no money moves.", err=True)
         raise click.exceptions.Exit(OPEN) from None
     asked = {"amount": str(request.amount), "short_code": payment.short_code}
     audit.record(actor(), "prompt.sent", payment.public_id, merchant=payment.merchant, **asked)
@@ -105,7 +106,10 @@ def sentence(payment: Payment) -> str:
         time_bought = f", {minutes} minutes of Wi-Fi" if minutes else ""
         return f"Paid: receipt {payment.receipt_number or 'not known yet'}{time_bought}."
     if payment.status == "Pending" and not payment.confirming:
-        return "Still pending: nobody has said yet what became of it. Do not assume either way."
+        return (
+            "Still pending: nobody has said yet what became of it. Do not assume either way. "
+            f"Milango goes on asking; see: milango payments show {payment.public_id}"
+        )
     return f"{payment.status}: {told}"
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DIFFERENCES: Final = 1
 UNUSABLE: Final = 2
 
+WIDE: Final = 110
+"""Columns of a list of receipts at least."""
+
 SHOWN: Final = 20
 """Receipts of one kind in the table; --json has all of them."""
 
@@ -164,6 +167,8 @@ def _list(console: Any, title: str, found: list[Found]) -> None:
         table.add_row(*("" if cell is None else str(cell) for cell in cells), each.status)
     if len(found) > SHOWN:
         table.caption = f"and {len(found) - SHOWN} more: --json has all"
+    table.columns[4].no_wrap = True  # an id is copied: it is never cut off
+    console.width = max(console.width, WIDE)
     console.print(table)
 
 

@@ -50,6 +50,9 @@ def replay(since: datetime | None, verdicts: tuple[str, ...], ids: tuple[str, ..
     left = sum(not each.is_processed for each in became)
     if became:
         audit.record(actor(), "callbacks.replayed", f"{len(became)} callbacks", left=left)
+    if not became:
+        click.echo("There is nothing to process again.")
+        return
     click.echo(f"{len(became) - left} of {len(became)} are processed.")
     if left:
         click.echo("What became of the others: milango check --money")

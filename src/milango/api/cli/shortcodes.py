@@ -105,17 +105,28 @@ def pull(merchant: str, shortcode: str, environment: str, number: str | None, of
 @with_django
 def ask(merchant: str, shortcode: str, environment: str, receipt: str) -> None:
     """Ask Transaction Status about a receipt. The answer comes to Milango's own address."""
-    from milango.flows.questions import ask_by_receipt
+    from milango.flows.questions import ask_by_receipt, why_not_ask
 
+    code = _receipt(receipt)
     credential = credential_named(merchant, shortcode, environment)
-    question = ask_by_receipt(credential, receipt.strip().upper(), why="operator")
+    reason = why_not_ask(credential, code)
+    question = None if reason else ask_by_receipt(credential, code, why="operator")
     if question is None:
-        message = (
-            "It was not asked: there is no initiator, Daraja refused it, or the same question is "
-            "still open. milango shortcodes initiator --help"
-        )
-        raise click.ClickException(message)
+        raise click.ClickException(f"It was not asked, and nothing has changed. {reason}".rstrip())
     click.echo(f"Asked. What Daraja answers about {question.receipt} is settled when it comes.")
+
+
+def _receipt(text: str) -> str:
+    from milango.daraja.fields import Unreadable, receipt_of
+
+    try:
+        found = receipt_of(text)
+    except Unreadable:
+        found = None
+    if found is None:
+        message = f"{text!r} is no receipt. One looks like UCE5K7Q2XD, in the payer's message."
+        raise click.BadParameter(message, param_hint="RECEIPT")
+    return found
 
 
 @shortcodes.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def add(url: str, merchant: str, events: tuple[str, ...], full_phone: bool, ed25
     click.echo(row.secret)
     if row.ed25519_key:
         click.echo(letters.public_key(row.ed25519_key))
-    click.echo("Try it with: milango trigger ping --merchant …", err=True)
+    click.echo(f"Try it with: milango trigger ping --merchant {shlex.quote(merchant)}", err=True)
 
 
 @webhooks.command("list")
