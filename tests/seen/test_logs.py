@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from milango.seen import requests
-from milango.server.logs import configuration, formatter
+from milango.server.logs import RefusalsAreOneLine, configuration, formatter
 
 CANARIES = {
     "number": "708374149",
@@ -81,6 +81,24 @@ def test_an_id_that_cannot_be_used_is_replaced(given: str | None) -> None:
     found: Any = contextvars.Context().run(requests.begin, given)
     assert found.startswith("req_")
     assert found != given
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "kept"),
+    [
+        ("django.security.DisallowedHost", logging.ERROR, False),
+        ("django.request", logging.WARNING, False),
+        ("django.request", logging.ERROR, True),
+        ("milango.flows.settle", logging.WARNING, True),
+    ],
+)
+def test_what_was_refused_is_one_line_and_what_broke_has_its_traceback(
+    name: str, level: int, kept: bool
+) -> None:
+    trace = (ValueError, ValueError("x"), None)
+    record = logging.LogRecord(name, level, __file__, 1, "said", (), trace)
+    assert RefusalsAreOneLine().filter(record)
+    assert bool(record.exc_info) is kept
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -24,14 +24,17 @@ def configuration(*, json: bool) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"routes": {"()": "milango.server.logs.RoutesNotPaths"}},
+        "filters": {
+            "routes": {"()": "milango.server.logs.RoutesNotPaths"},
+            "refusals": {"()": "milango.server.logs.RefusalsAreOneLine"},
+        },
         "formatters": {"line": {"()": "milango.server.logs.formatter", "json": json}},
         "handlers": {
             # On the handler, so that no logger, of ours or of a package, is forgotten.
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "line",
-                "filters": ["routes"],
+                "filters": ["routes", "refusals"],
             }
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
@@ -99,6 +102,16 @@ class RoutesNotPaths(logging.Filter):
             record.msg = _without(record.msg, path, full, route)
             if isinstance(record.args, tuple):
                 record.args = tuple(_without(arg, path, full, route) for arg in record.args)
+        return True
+
+
+class RefusalsAreOneLine(logging.Filter):
+    """Whoever asks for what is not theirs, or by a wrong name, does not get to fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        warned = record.name == "django.request" and record.levelno < logging.ERROR
+        if warned or record.name.startswith("django.security."):
+            record.exc_info = record.exc_text = None
         return True
 
 

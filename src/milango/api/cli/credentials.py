@@ -88,6 +88,7 @@ def add(
     if kind == "till":
         signs, receives = credential.business_short_code, credential.party_b
         click.echo(f"Prompts are signed by store {signs}, and the money goes to till {receives}.")
+    click.echo(f'Next: milango keys create --merchant "{owner.name}"')
 
 
 def _ask_kind() -> str:
