@@ -157,6 +157,40 @@ def test_filters_and_searches_reach_no_other_merchant(model, staff, mine, theirs
         assert "600002" not in shown
 
 
+@pytest.mark.parametrize("model", [Doubt, Payment])
+def test_every_choice_that_a_list_offers_works(model, owner, mine, theirs) -> None:
+    page = owner.get(url(model, "changelist")).content.decode()
+    choices = set(re.findall(r'href="(\?[a-z][a-z_]*=[^"]*)"', page))
+    answers = {choice: owner.get(url(model, "changelist") + choice) for choice in choices}
+    assert {choice: answer.status_code for choice, answer in answers.items()} == dict.fromkeys(
+        choices, 200
+    )
+
+
+def test_the_merchants_filter_shows_that_merchants_rows(owner, mine, theirs) -> None:
+    page = owner.get(url(Payment, "changelist"), {"of": mine["merchant"].id.hex})
+    assert "rcptalpha" in text(page)
+    assert "rcptomega" not in text(page)
+
+
+@pytest.mark.parametrize("by", ["id", "0700600001", "+254 700 600001"])
+def test_a_payment_is_found_by_its_id_and_by_any_spelling_of_the_number(
+    owner, mine, theirs, by
+) -> None:
+    asked = mine["payment"].public_id if by == "id" else by
+    page = text(owner.get(url(Payment, "changelist"), {"q": asked}))
+    assert "rcptalpha" in page
+    assert "rcptomega" not in page
+
+
+def test_what_waits_is_told_from_what_is_resolved(owner, mine) -> None:
+    shown = [
+        "refund_due</" in text(owner.get(url(Doubt, "changelist"), {"state": state}))
+        for state in ("open", "resolved")
+    ]
+    assert shown == [True, False]
+
+
 @pytest.mark.parametrize(
     "asked",
     [

@@ -74,6 +74,25 @@ class MerchantFilter(SimpleListFilter):
         return queryset.filter(merchant_id=chosen) if chosen else queryset.none()
 
 
+class WaitsFilter(SimpleListFilter):
+    """What waits for a person, apart from what one has resolved."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The two of them."""
+        return [("open", "waits for a person"), ("resolved", "resolved")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Rows of the chosen state."""
+        if self.value() == "open":
+            return queryset.filter(resolved_at=None).exclude(owner="")
+        if self.value() == "resolved":
+            return queryset.exclude(resolved_at=None)
+        return queryset
+
+
 class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
     """Rows of the person's merchants only. Nothing that money hangs on can be deleted."""
 
@@ -115,6 +134,7 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """No probing of columns through the address, one character at a time."""
         names = {name for name in self.list_filter if isinstance(name, str)}
+        names |= {getattr(each, "parameter_name", "") for each in self.list_filter}
         field = lookup.split("__", 1)[0]
         return field in names | set(self.shown_lookups) and field not in HIDDEN
 

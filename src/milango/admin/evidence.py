@@ -13,7 +13,7 @@ from milango.core.doubts import meaning_of
 from milango.flows import audit, doubts
 from milango.models import AuditEntry, Doubt, InboundCallback, StatementImport
 
-from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, actor_of, long
+from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, WaitsFilter, actor_of, long
 
 
 def shown_body(row: InboundCallback, *, allowed: bool) -> str:
@@ -60,7 +60,7 @@ class DoubtAdmin(ScopedAdmin):
 
     form = ResolutionForm
     list_display = ("raised_at", "kind", "amount", "owner", "merchant", "resolved_at")
-    list_filter = (MerchantFilter, "kind")
+    list_filter = (WaitsFilter, MerchantFilter, "kind")
     list_select_related = ("merchant",)
     readonly_fields = (
         *("public_id", "kind", "means", "do_next", "amount", "owner", "merchant", "payment"),
@@ -107,7 +107,7 @@ class StatementImportAdmin(ScopedAdmin):
 
     form = StatementForm
     list_display = ("imported_at", "credential", "problem", "owner", "merchant", "resolved_at")
-    list_filter = (MerchantFilter, "problem")
+    list_filter = (WaitsFilter, MerchantFilter, "problem")
     list_select_related = ("merchant", "credential")
     readonly_fields = (
         *("public_id", "merchant", "credential", "file", "uploader", "short_code", "since"),

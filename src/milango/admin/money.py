@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from milango.core.errors import InvalidPhone
+from milango.core.phones import normalise
 from milango.models import AccessGrant, Doubt, InboundCallback, Payment, PaymentEvent, Receipt
+from milango.models.ids import parse_public_id
 
 from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline
 from .evidence import shown_body
@@ -82,7 +88,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     )
     list_filter = (MerchantFilter, "status", "environment", "service_type", "confirming", "late")
     search_fields = ("=phone", "=receipt_number", "=order_id", "=account_reference")
-    search_help_text = "A whole phone number (2547…), receipt, order or account reference."
+    search_help_text = "A whole phone number, receipt, order, account reference or pay_ id."
     list_select_related = ("merchant",)
     ordering = ("-id",)
     inlines = (EventInline, DoubtInline, GrantInline, CallbackInline)
@@ -138,6 +144,18 @@ class PaymentAdmin(ReadOnlyAdmin):
             },
         ),
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
+    ) -> tuple[QuerySet[Payment], bool]:
+        """Ids as they are shown everywhere, and numbers as people write them."""
+        known = parse_public_id(search_term.strip(), "pay")
+        if known:
+            return queryset.filter(pk=known), False
+        found, doubled = super().get_search_results(request, queryset, search_term)
+        with suppress(InvalidPhone):
+            found |= queryset.filter(phone=normalise(search_term))
+        return found, doubled
 
     @admin.display(description="KES", ordering="amount")
     def amount_kes(self, payment: Payment) -> SafeString:
