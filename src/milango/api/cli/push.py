@@ -50,7 +50,7 @@ def push(merchant: str, no_wait: bool, **given: str) -> None:
     except MilangoError as error:
         for each in getattr(error, "errors", [error]):
             click.echo(f"Error: {each}", err=True)
-        click.echo("No prompt was sent, and no money moves.", err=True)
+        click.echo("This request sent no prompt.", err=True)
         raise click.exceptions.Exit(OPEN) from None
     asked = {"amount": str(request.amount), "short_code": payment.short_code}
     audit.record(actor(), "prompt.sent", payment.public_id, merchant=payment.merchant, **asked)

@@ -99,7 +99,8 @@ def rotate(endpoint: str, keep_hours: int) -> None:
     row = endpoints.rotate(
         endpoint_named(endpoint), actor=actor(), keep=timedelta(hours=keep_hours)
     )
-    click.echo(f"The secret before signs too for {keep_hours} hours. The new one:", err=True)
+    before = f"signs too for {keep_hours} hours" if keep_hours else "is void from now on"
+    click.echo(f"The secret before {before}. The new one:", err=True)
     click.echo(row.secret)
 
 
