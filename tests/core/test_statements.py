@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milango.core import sheets
-from milango.core.sheets import NotAStatement, rows_of
 from milango.core.statements import (
     Kind,
+    NotAStatement,
     Statement,
     may_be_phone,
     read_money,
@@ -26,6 +25,8 @@ from milango.core.statements import (
     read_time,
     receipt_date,
 )
+from milango.flows import sheets
+from milango.flows.sheets import rows_of
 
 FILES = Path(__file__).parent.parent / "statements"
 PAYBILL = (FILES / "paybill.csv").read_bytes()
@@ -235,6 +236,21 @@ def test_a_zip_bomb_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sheets, "MOST_UNPACKED", 1 << 20)
     with pytest.raises(NotAStatement, match="Unpacked, this file is larger than 1 MB"):
         read(bomb(2 << 20))
+
+
+def test_a_cell_in_the_last_corner_of_its_sheet_takes_no_memory_of_ours() -> None:
+    """A thousand bytes make the reader ask for more memory than there is."""
+    with (FILES / "paybill.xlsx").open("rb") as stream, zipfile.ZipFile(stream) as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    far = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    parts[name] = parts[name].replace(b"</sheetData>", far)
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for part, data in parts.items():
+            archive.writestr(part, data)
+    with pytest.raises(NotAStatement, match="more memory"):
+        read(made.getvalue())
 
 
 def test_a_zip_that_lies_about_its_size_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

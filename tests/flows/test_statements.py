@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from milango.core.payments import Outcome
-from milango.core.sheets import NotAStatement
+from milango.core.statements import NotAStatement
 from milango.flows import audit
 from milango.flows.settle import settle_many
 from milango.flows.statements import Report, ask, import_statement, points

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
@@ -23,7 +23,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from .sheets import NotAStatement, Row
+from .errors import MilangoError
+
+Row = Sequence[Any]
+"""Cells as they were written: text from CSV; also numbers from a workbook."""
 
 EAT: Final = timezone(timedelta(hours=3))
 CENT: Final = Decimal("0.01")
@@ -89,6 +92,12 @@ REVERSAL: Final = re.compile(r"revers", re.I)
 CHARGE: Final = re.compile(r"charge", re.I)
 PARTY: Final = re.compile(r"(?:^|\bfrom |\bto |\bby )(\+?\d[\d*•.xX]{4,14}\d{2,})(?= - | -$|\s*$)")
 ACCOUNT: Final = re.compile(r"\bAcc\. *(.*)$")
+
+
+class NotAStatement(MilangoError, ValueError):
+    """This file is not a statement that can be read. Nothing was stored."""
+
+    code = "not_a_statement"
 
 
 class Kind(StrEnum):
@@ -247,7 +256,7 @@ def _note_facts(facts: dict[str, Any], cells: list[Any]) -> None:
             label = ""
 
 
-_SPOKEN: Final = re.compile(r"\d[\d/:. -]{6,}\d")
+_SPOKEN: Final = re.compile(r"\d[\d/:. T-]{6,}\d")
 
 
 def _instants(cell: Any) -> list[Any]:

@@ -28,14 +28,14 @@ from django.utils import timezone
 from milango.core import payments as policy
 from milango.core import statements
 from milango.core.payments import Evidence, Outcome, Source, Status
-from milango.core.sheets import NotAStatement, rows_of
-from milango.core.statements import Line, Statement
+from milango.core.statements import Line, NotAStatement, Statement
 from milango.models import MpesaCredential, Payment, StatementImport
 from milango.models.ids import first_uuid7
 
 from . import audit, batches, questions, reconcile
 from .receive import EVIDENCE
 from .settle import Settled
+from .sheets import rows_of
 from .store_statements import Ours, Stage, stage
 
 logger = logging.getLogger(__name__)

@@ -69,11 +69,13 @@ def reconcile(
     file may be imported again. Exit codes: 0 all matched; 1 differences; 2 the file is unusable.
     """
     from milango.core.errors import MilangoError
+    from milango.flows.sheets import MOST_BYTES
     from milango.flows.statements import ask, import_statement
 
     credential = _credential(shortcode, merchant, environment)
     try:
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
     except OSError as error:
         raise click.BadParameter(f"cannot be read ({error.strerror}).", param_hint="FILE") from None
     try:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Final
 
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+import msgspec
 
-from .errors import MilangoError
+from milango.core.statements import NotAStatement, Row
 
-Row = Sequence[Any]
-"""Cells as they were written: text from CSV; also numbers and times from a workbook."""
+from . import workbook
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of the file as it is uploaded."""
@@ -34,12 +36,6 @@ DELIMITERS: Final = ",;\t|"
 ZIP: Final = b"PK\x03\x04"
 OLE: Final = b"\xd0\xcf\x11\xe0"
 """How XLS begins, and how an XLSX with a password does."""
-
-
-class NotAStatement(MilangoError, ValueError):
-    """This file is not a statement that can be read. Nothing was stored."""
-
-    code = "not_a_statement"
 
 
 def rows_of(content: bytes) -> Iterator[Row]:
@@ -91,17 +87,36 @@ def _unpacked(packed: zipfile.ZipFile, part: zipfile.ZipInfo, room: int) -> byte
     return b"".join(pieces)
 
 
+SAYINGS: Final = {
+    workbook.PASSWORD: "This file has a password. Open it, save it without one, and import that.",
+    workbook.NO_SHEETS: "This workbook has no sheets.",
+    workbook.UNREADABLE: "This Excel file cannot be read. Download it again.",
+}
+TOO_MUCH: Final = (
+    "This Excel file takes more memory than any statement needs, or cannot be read. Download it "
+    "again, or split its period."
+)
+
+
 def _workbook(content: bytes) -> Iterator[Row]:
-    try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(content))
-        if not book.sheet_names:
-            raise NotAStatement("This workbook has no sheets.")
-        yield from book.get_sheet_by_index(0).iter_rows()
-    except PasswordError:
-        message = "This file has a password. Open it, save it without one, and import that."
-        raise NotAStatement(message) from None
-    except CalamineError:
-        raise NotAStatement("This Excel file cannot be read. Download it again.") from None
+    """Read by a process of its own, which a file that was made to harm ends, and not ours."""
+    command = [sys.executable, "-P", workbook.__file__]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        try:
+            with suppress(BrokenPipeError):
+                reader.stdin.write(content)
+                reader.stdin.close()
+            for line in reader.stdout:
+                yield msgspec.json.decode(line)
+            code = reader.wait()
+        finally:
+            reader.kill()
+    if code:
+        raise NotAStatement(SAYINGS.get(code, TOO_MUCH))
 
 
 # --- text -----------------------------------------------------------------------------------
