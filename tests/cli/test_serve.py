@@ -256,6 +256,16 @@ def test_each_process_answers_for_all_with_what_they_counted(served: Served) -> 
 
 
 @pytest.mark.slow
+def test_processes_whose_parent_was_killed_leave_the_port(served: Served) -> None:
+    assert served.run("migrate").returncode == 0
+    served.start("--workers", "2")
+    served.process.kill()
+    _, said = served.process.communicate(timeout=20)  # until the last of them has closed its end
+    assert said.count("is gone, so this one ends too") == 2
+    assert served.status("/healthz") == 0
+
+
+@pytest.mark.slow
 def test_a_server_with_its_own_worker_becomes_ready(served: Served) -> None:
     assert served.run("migrate").returncode == 0
     served.start()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -28,7 +29,7 @@ TOO_SOON: Final = 2.0
 """Seconds; who dies younger than that is started again only after this long."""
 
 WORKER: Final = "MILANGO_WORKER"
-"""Set in the environment of the processes that share the port."""
+"""Set in the environment of the processes that share the port: their parent's id."""
 
 
 def run(command: list[str], number: int, grace: float) -> None:
@@ -57,6 +58,22 @@ def is_worker() -> bool:
     return bool(os.environ.get(WORKER))
 
 
+def end_with_parent() -> None:
+    """Have this process end as if it were told to, once the one that started it is gone.
+
+    A parent that was killed tells nobody. Its children would go on with the port, the old release
+    and the old settings, beside those that are started next.
+    """
+    threading.Thread(target=_watch_parent, name="milango-parent", daemon=True).start()
+
+
+def _watch_parent() -> None:
+    while os.getppid() == int(os.environ[WORKER]):
+        time.sleep(PAUSE)
+    logger.error("the process that started this one is gone, so this one ends too")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class _Stop:
     """Whether somebody asked us to stop."""
 
@@ -82,7 +99,7 @@ def _folder_of_numbers() -> tuple[str, bool]:
 
 def _start(command: list[str], numbers: str) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "milango.server", *command]
-    return subprocess.Popen(words, env=os.environ | {WORKER: "1", FOLDER: numbers})
+    return subprocess.Popen(words, env=os.environ | {WORKER: str(os.getpid()), FOLDER: numbers})
 
 
 def _end(processes: list[subprocess.Popen[bytes]], grace: float) -> None:

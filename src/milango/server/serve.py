@@ -73,6 +73,8 @@ def _serve_one(host: str, port: int, background: bool | None) -> None:
     from . import many, run
     from .asgi import application
 
+    if many.is_worker():
+        many.end_with_parent()
     listener = run.bind(host, port, shared=many.is_worker())
     embedded = connection.vendor == "sqlite" if background is None else background
     thread, stop = tasks.start() if embedded else (None, None)
