@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -27,14 +28,20 @@ def jump(file: Path, seconds: float) -> None:
 
 
 def follow(file: str) -> None:
-    """Make this process's `timezone.now` follow the file from now on."""
+    """Make this process's `timezone.now` and `time.time_ns` follow the file from now on."""
     from django.utils import timezone
 
     with Path(file).open("r+b") as opened:
         offset = mmap.mmap(opened.fileno(), SECONDS.size, access=mmap.ACCESS_READ)
-    right = timezone.now
+    right, right_ns = timezone.now, time.time_ns
+
+    def ahead() -> float:
+        return float(SECONDS.unpack_from(offset)[0])
 
     def now() -> datetime:
-        return right() + timedelta(seconds=SECONDS.unpack_from(offset)[0])
+        return right() + timedelta(seconds=ahead())
 
-    timezone.now = now
+    def now_ns() -> int:
+        return right_ns() + round(ahead() * 1e9)
+
+    timezone.now, time.time_ns = now, now_ns

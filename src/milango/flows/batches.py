@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from milango.core.errors import Declined
 from milango.seen import spans
 
+from . import hours
 from .problems import log_unexpected
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ def _once_or_twice(verb: Verb, items: Sequence[Any]) -> list[Outcome]:
 
 
 def _once(verb: Verb, items: Sequence[Any]) -> list[Outcome]:
+    hours.look()
     with transaction.atomic(durable=True):
         outcomes = verb.do(items)
         if len(outcomes) != len(items):

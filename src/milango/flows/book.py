@@ -18,7 +18,6 @@ from uuid import UUID
 import msgspec
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 
 from milango.core import phones
 from milango.core.errors import InvalidRequest
@@ -27,7 +26,7 @@ from milango.core.references import read_checked
 from milango.models import Doubt, MpesaCredential, OpenPrompt, Payment, Receipt
 from milango.models.ids import first_uuid7, uuid7
 
-from . import notify
+from . import hours, notify
 from .effects import ATTENTION_TO
 from .settle import settle_many
 
@@ -227,7 +226,7 @@ def is_known_reference(credential: MpesaCredential, reference: str) -> bool:
 
 def _new_payment(credential: MpesaCredential, line: Line) -> Payment:
     """A payment that its payer began, at the counter or in the M-Pesa menu."""
-    now = timezone.now()
+    now = hours.now()
     at = min(now, line.paid_at)
     payment = Payment(
         id=uuid7(),
@@ -291,7 +290,7 @@ def _evidence(payment: Payment, line: Line, source: Source, *, listed: bool) -> 
         payment_id=payment.pk,
         source=source,
         outcome=Outcome.PAID,
-        observed_at=timezone.now(),
+        observed_at=hours.now(),
         amount=line.amount,
         receipt=line.receipt,
         phone=line.phone or None,

@@ -15,7 +15,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.utils import timezone
 
 from milango.conf import conf
 from milango.core.errors import DarajaBusy, DarajaError, DarajaRefused, DarajaSilent, Declined
@@ -26,7 +25,7 @@ from milango.daraja.sessions import bridge
 from milango.models import OpenPrompt, Payment, PaymentEvent
 from milango.seen import spans
 
-from . import pacing
+from . import hours, pacing
 from .batches import Verb
 from .callers import Caller
 from .opening import OPENINGS, Opened, Opening, draft, keys_of, open_one
@@ -177,7 +176,7 @@ async def _refusal_of_a_token(client: DynamicMpesaClient, payment: Payment) -> E
 
 def mark_sending(payment: Payment) -> None:
     """Commit that the request is about to go out: from here on, silence means doubt (A11)."""
-    now = timezone.now()
+    now = hours.now()
     until = now + timedelta(seconds=conf().prompt_life)
     mine = Payment.objects.filter(pk=payment.pk, status=Status.PENDING.value, sending_at=None)
     with transaction.atomic(durable=True):
@@ -209,7 +208,7 @@ async def _push(client: DynamicMpesaClient, opened: Opened) -> Evidence:
         payment_id=payment.pk,
         source=Source.PUSH,
         outcome=Outcome.ACCEPTED,
-        observed_at=timezone.now(),
+        observed_at=hours.now(),
         checkout_request_id=accepted.checkout_request_id,
         merchant_request_id=accepted.merchant_request_id,
     )
@@ -220,7 +219,7 @@ def _answer(payment: Payment, outcome: Outcome, error: DarajaError) -> Evidence:
         payment_id=payment.pk,
         source=Source.PUSH,
         outcome=outcome,
-        observed_at=timezone.now(),
+        observed_at=hours.now(),
         # Daraja's error codes have dots; an HTTP status or nothing at all is no code of theirs.
         code=error.daraja_code if "." in error.daraja_code else "refused",
         text=error.text or str(error),
@@ -264,7 +263,7 @@ def never_sent(payment: Payment) -> Evidence:
         payment_id=payment.pk,
         source=Source.MILANGO,
         outcome=Outcome.FAILED,
-        observed_at=timezone.now(),
+        observed_at=hours.now(),
         code="not_sent",
         text="The prompt was never sent.",
     )

@@ -16,7 +16,6 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from django.utils import timezone
 
 from milango import sealing
 from milango.conf import conf
@@ -26,7 +25,7 @@ from milango.core.payments import Original, Source
 from milango.daraja.c2b import Confirmation, Rejection, Unread, accepted, read_c2b, rejected
 from milango.models import MpesaCredential
 
-from . import audit, batches, originals
+from . import audit, batches, hours, originals
 from . import rows as tables
 from .batches import Verb
 from .book import Line, book, is_known_reference
@@ -134,7 +133,7 @@ def receive_confirmation(
     token: str, body: bytes, headers: dict[str, str], peer: str
 ) -> Taken | None:
     """Store and book one confirmation. None: 404. Raises Declined as `receive_stk`."""
-    arrival = read_confirmation(token, body, headers, peer, timezone.now())
+    arrival = read_confirmation(token, body, headers, peer, hours.now())
     if arrival is None:
         return None
     (outcome,) = batches.run(CONFIRMATIONS, [arrival])

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from milango.core import references
 from milango.core.errors import InvalidRequest
 from milango.models import Merchant, MpesaCredential, WebhookDelivery, WebhookEndpoint
 
-from . import audit
+from . import audit, hours
 
 SECRETS: Final = ("consumer_key", "consumer_secret", "passkey")
 CHANGED: Final = "credential.changed"
@@ -82,7 +81,7 @@ def _announce(credential: MpesaCredential, actor: str, action: str, names: list[
             merchant=credential.merchant,
             event_id=entry.id,
             event_type=CHANGED,
-            next_attempt_at=timezone.now(),
+            next_attempt_at=hours.now(),
         )
         for endpoint in endpoints
         if endpoint.wants(CHANGED)

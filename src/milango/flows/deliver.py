@@ -14,13 +14,12 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection, connections, transaction
-from django.utils import timezone
 
 from milango.conf import conf
 from milango.core.errors import MilangoError
@@ -29,7 +28,7 @@ from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from milango.models.ids import first_uuid7, uuid7_hex
 from milango.outbound import Answer, Outbound
 
-from . import bell, caches, due, endpoints, installations, letters, listening
+from . import bell, caches, due, endpoints, hours, installations, letters, listening
 from .due import Taken
 from .letters import Letter
 from .rows import ATTEMPTS
@@ -77,6 +76,7 @@ def turn(
     Raises Declined when the database belongs to another installation (B18).
     """
     installations.require_adopted()
+    hours.look()
     if not ended and connection.vendor == "sqlite":
         return letters.write(due.take(rooms, most, session=session))
     with transaction.atomic(durable=True):
@@ -128,7 +128,7 @@ def _note_health(of: dict[Meaning, list[Ended]]) -> None:
     if well:
         rows.filter(pk__in=well, failing_since__isnull=False).update(failing_since=None)
     if failed:
-        rows.filter(pk__in=failed, failing_since=None).update(failing_since=timezone.now())
+        rows.filter(pk__in=failed, failing_since=None).update(failing_since=hours.now())
         endpoints.disable_failing(failed)
     for endpoint_id in sorted({each.taken.endpoint_id for each in of[Meaning.GONE]}):
         endpoints.disable_gone(endpoint_id)
@@ -217,9 +217,9 @@ class Deliverer:
         if letter.problem or letter.to is None:
             answer = Answer(None, "", letter.problem, 0)
         else:
-            headers = letter.headers(datetime.now(UTC))
+            headers = letter.headers(hours.now())
             answer = await self._outbound.post(letter.to.url, letter.body, headers)
-        ended = Ended(letter.taken, answer, timezone.now())
+        ended = Ended(letter.taken, answer, hours.now())
         well = ended.meaning is Meaning.DELIVERED
         self._windows[letter.taken.endpoint_id].ended(well=well)
         self._ended.append(ended)
@@ -305,7 +305,7 @@ async def _run(
 
 def sweep(now: datetime | None = None) -> dict[str, int]:
     """Put away what time has decided: old answers, and sessions that nobody listens to any more."""
-    now = now or timezone.now()
+    now = now or hours.now()
     old = now - timedelta(days=conf().raw_days)
     longest = now + timedelta(seconds=max(RETRY_AFTER) * (1 + JITTER) + 60)
     late = WebhookDelivery.objects.filter(state=Due, next_attempt_at__gt=longest)

@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.utils import timezone
 
 from milango.core.webhooks import Window
+
+from . import hours
 
 LEASE: Final = timedelta(seconds=60)
 """An attempt that has said nothing for this long is lost."""
@@ -115,7 +116,7 @@ RETURNING {", ".join(Taken._fields)}
 
 
 def _take_sqlite(rooms: Mapping[UUID, int], most: int, session: UUID | None) -> list[Taken]:
-    now = timezone.now()
+    now = hours.now()
     found = _due_sqlite(rooms, most, session, now)
     if not found:
         return []  # nothing is written, so nobody had to wait for us

@@ -13,7 +13,6 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from milango import signals
 from milango.conf import conf
@@ -23,7 +22,7 @@ from milango.models import AuditEntry, Merchant, PaymentEvent, WebhookDelivery, 
 from milango.models.ids import first_uuid7, uuid7
 from milango.outbound import check_url
 
-from . import audit, bell, notify
+from . import audit, bell, hours, notify
 from .letters import PRIVATE, SECRET
 
 CHANNEL: Final = "milango_deliveries"
@@ -109,7 +108,7 @@ def rotate(
 ) -> WebhookEndpoint:
     """A new secret; the one before signs too, for as long as `keep`."""
     endpoint.old_secret, endpoint.secret = endpoint.secret, new_secret()
-    endpoint.old_secret_until = timezone.now() + keep
+    endpoint.old_secret_until = hours.now() + keep
     with transaction.atomic():
         endpoint.save(update_fields=["secret", "old_secret", "old_secret_until"])
         _audit(actor, "webhook.rotated", endpoint, hours=keep.total_seconds() / 3600)
@@ -119,7 +118,7 @@ def rotate(
 def disable(endpoint: WebhookEndpoint, *, actor: str, reason: str = "by hand") -> None:
     """Tell it nothing any more. What is due for it waits; its merchant's others are told."""
     with transaction.atomic():
-        now = timezone.now()
+        now = hours.now()
         mine = WebhookEndpoint.objects.filter(pk=endpoint.pk, active=True)
         if not mine.update(active=False, disabled_at=now, disabled_reason=reason):
             return
@@ -142,7 +141,7 @@ def enable(endpoint: WebhookEndpoint, *, actor: str) -> None:
 
 def disable_failing(endpoint_ids: Iterable[UUID]) -> None:
     """Disable those of them that have taken nothing for days."""
-    old = timezone.now() - FAILING_FOR
+    old = hours.now() - FAILING_FOR
     rows = WebhookEndpoint.objects.filter(pk__in=list(endpoint_ids), failing_since__lt=old)
     for endpoint in rows.filter(active=True, session_until=None).select_related("merchant"):
         disable(endpoint, actor=MILANGO, reason="failing")
@@ -164,7 +163,7 @@ def _announce(entry: AuditEntry, merchant: Merchant, event_type: str) -> None:
 
 
 def _make_due(to: Iterable[WebhookEndpoint], event_id: UUID, event_type: str) -> int:
-    now = timezone.now()
+    now = hours.now()
     made = WebhookDelivery.objects.bulk_create(
         WebhookDelivery(
             endpoint=endpoint,
@@ -210,7 +209,7 @@ def replay_all(rows: QuerySet[WebhookDelivery], endpoint: WebhookEndpoint, *, ac
     """Make these deliveries of one endpoint due again, from the beginning of the schedule."""
     with transaction.atomic():
         count = rows.update(
-            state=WebhookDelivery.State.DUE.value, attempts=0, next_attempt_at=timezone.now()
+            state=WebhookDelivery.State.DUE.value, attempts=0, next_attempt_at=hours.now()
         )
         _audit(actor, "webhook.replayed", endpoint, deliveries=count)
         wake()
@@ -264,7 +263,7 @@ def _make_missing(
                     payment_id=event.payment_id,
                     event_id=event.id,
                     event_type=event.type,
-                    next_attempt_at=timezone.now(),
+                    next_attempt_at=hours.now(),
                 )
                 for event in batch
             ],
@@ -288,14 +287,14 @@ def open_session(merchant: Merchant, url: str, events: Sequence[str]) -> Webhook
     endpoint = known.first() or WebhookEndpoint(merchant=merchant, url=url)
     endpoint.event_types, endpoint.secret = event_types(list(events)), new_secret()
     endpoint.old_secret, endpoint.active = None, True
-    endpoint.session_until = timezone.now() + SESSION_LIFE
+    endpoint.session_until = hours.now() + SESSION_LIFE
     endpoint.save()
     return endpoint
 
 
 def keep_session(endpoint: WebhookEndpoint) -> None:
     """A sign of life."""
-    until = timezone.now() + SESSION_LIFE
+    until = hours.now() + SESSION_LIFE
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(session_until=until, active=True)
 
 
@@ -317,5 +316,5 @@ def close_sessions(*, before: datetime) -> int:
 
 def close_session(endpoint: WebhookEndpoint) -> None:
     """Nobody listens any more."""
-    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(session_until=timezone.now())
-    close_sessions(before=timezone.now() + timedelta(milliseconds=1))
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(session_until=hours.now())
+    close_sessions(before=hours.now() + timedelta(milliseconds=1))

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from milango.models import Heartbeat
+
+from . import hours
 
 EVERY: Final = 5.0
 """Seconds between two signs of life of one process."""
@@ -28,7 +29,7 @@ def beat() -> None:
     name = f"{host}:{os.getpid()}"
     row = Heartbeat.objects.filter(pk=name)
     if not row.update(at=Now()):
-        Heartbeat.objects.filter(at__lt=timezone.now() - FORGOTTEN).delete()
+        Heartbeat.objects.filter(at__lt=hours.now() - FORGOTTEN).delete()
         born = Heartbeat(name=name, host=host, started_at=Now(), at=Now())
         Heartbeat.objects.bulk_create([born], ignore_conflicts=True)
 
@@ -40,4 +41,4 @@ def last() -> datetime | None:
 
 def alive() -> int:
     """How many workers are at work."""
-    return Heartbeat.objects.filter(at__gt=timezone.now() - ALIVE).count()
+    return Heartbeat.objects.filter(at__gt=hours.now() - ALIVE).count()

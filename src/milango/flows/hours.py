@@ -6,6 +6,8 @@ holds nothing back (threats B20). Periods are counted in UTC.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -13,9 +15,17 @@ from typing import Final, NamedTuple
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
 
-from milango.models import ClockRound
+from milango.models import ClockRound, clock
+from milango.models.clock import now as now
+
+logger = logging.getLogger(__name__)
+
+LOOK: Final = 10.0
+"""Seconds after which a process asks the database again what time it is."""
+
+TOO_WRONG: Final = timedelta(seconds=60)
+"""A clock of ours that differs more is complained of."""
 
 START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -45,11 +55,35 @@ def tick(hours: Sequence[Hour]) -> int:
 def database_now() -> datetime:
     """The database's time: one clock for all machines, whatever theirs say (B20). UTC."""
     if connection.vendor != "postgresql":
-        return timezone.now()  # embedded: the database has no clock but this machine's
+        return clock.now()  # embedded: the database has no clock but this machine's
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now
+        at: datetime = cursor.fetchone()[0]
+    ahead = clock.hear(at)
+    if abs(ahead) > TOO_WRONG and not _heard.complained:
+        logger.error(
+            "this machine's clock is wrong by %+.0f seconds; Milango goes by the database's, but "
+            "Daraja and TLS may refuse it: set the clock",
+            ahead.total_seconds(),
+        )
+    _heard.at, _heard.complained = time.monotonic(), abs(ahead) > TOO_WRONG
+    return at
+
+
+def look() -> None:
+    """Hear the database's time, where that was long ago. A query now and then."""
+    if time.monotonic() - _heard.at > LOOK:
+        database_now()
+
+
+class _Heard:
+    """When this process last heard the time, and whether it has said that its own is wrong."""
+
+    at = float("-inf")
+    complained = False
+
+
+_heard: Final = _Heard()
 
 
 def after_commit(work: Callable[[], object]) -> None:

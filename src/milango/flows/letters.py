@@ -10,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.utils import timezone
 from standardwebhooks import Webhook
 
 from milango.core import webhooks
@@ -19,7 +18,7 @@ from milango.core.webhooks import Told
 from milango.models import AuditEntry, MpesaCredential, Payment, PaymentEvent, WebhookEndpoint
 from milango.models.ids import parse_public_id
 
-from . import notify
+from . import hours, notify
 from .caches import Remembered
 from .due import Taken
 from .present import event_document, moment, told_document
@@ -180,7 +179,7 @@ def _of_test(taken: Taken) -> Told:
     return Told(
         id=event_name(taken.event_id),
         type=taken.event_type,
-        at=str(moment(taken.created_at or timezone.now())),
+        at=str(moment(taken.created_at or hours.now())),
         livemode=False,
         sequence=1,
         data=webhooks.sample(taken.event_type),

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from milango import sealing
 from milango.conf import conf
@@ -26,7 +25,7 @@ from milango.models import IdempotencyKey, MpesaCredential, OpenPrompt, Payment,
 from milango.models.ids import uuid7
 from milango.seen import requests
 
-from . import batches, installations, notify
+from . import batches, hours, installations, notify
 from .batches import Verb
 from .caches import Remembered
 from .callers import Caller
@@ -131,7 +130,7 @@ def _look_up_credentials(caller: Caller, request: PushRequest) -> list[MpesaCred
 def _new_payment(
     caller: Caller, credential: MpesaCredential, request: PushRequest, idempotency_key: str
 ) -> Opened:
-    now = timezone.now()
+    now = hours.now()
     client = client_for(credential)
     payment_id = uuid7()
     kid = sealing.current_key_id()

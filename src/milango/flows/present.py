@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.utils import timezone
-
 from milango import sealing
 from milango.conf import conf
 from milango.core import signing
@@ -16,6 +14,8 @@ from milango.core.phones import mask
 from milango.core.results import WORDS as REASON_WORDS
 from milango.core.results import Reason
 from milango.models import Payment, PaymentEvent
+
+from . import hours
 
 TICKET_LIFE: Final = timedelta(minutes=10)
 
@@ -145,7 +145,7 @@ def links(payment: Payment) -> dict[str, str]:
     """Addresses that carry a short read ticket: event streams cannot send headers."""
     kid = sealing.current_key_id()
     ticket = signing.make_read_token(
-        payment.pk, timezone.now() + TICKET_LIFE, kid, sealing.derive("read-token", kid)
+        payment.pk, hours.now() + TICKET_LIFE, kid, sealing.derive("read-token", kid)
     )
     base = conf().address("/api/v1/payments")
     return {

@@ -19,7 +19,6 @@ from uuid import UUID
 
 import msgspec
 from django.db import transaction
-from django.utils import timezone
 
 from milango import sealing
 from milango.conf import conf
@@ -31,7 +30,7 @@ from milango.daraja.results import StatusResult, read_result, read_timeout
 from milango.models import CredentialState, MpesaCredential, Payment, Receipt, StatusQuestion
 from milango.models.ids import uuid7
 
-from . import batches, originals
+from . import batches, hours, originals
 from . import rows as tables
 from .batches import Verb
 from .book import Line, book
@@ -70,7 +69,7 @@ def why_not_ask(credential: MpesaCredential, receipt: str) -> str:
             "Daraja refused the API operator, and more tries would lock it. Mend it in the "
             "M-Pesa portal, then store it anew: milango shortcodes initiator --help"
         )
-    since = timezone.now() - AGAIN_AFTER
+    since = hours.now() - AGAIN_AFTER
     asked = StatusQuestion.objects.filter(
         credential=credential, receipt=receipt, answered_at=None, asked_at__gt=since
     )
@@ -86,7 +85,7 @@ def ask_by_receipt(
 
     `why` is `claim`, `statement` or `operator`. The answer comes to the result address.
     """
-    now = timezone.now()
+    now = hours.now()
     if why_not_ask(credential, receipt):
         return None
     question_id, kid = uuid7(), sealing.current_key_id()
@@ -117,7 +116,7 @@ def _send(question: StatusQuestion, credential: MpesaCredential, token: str) -> 
             timeout_url=conf().address(f"/callbacks/result/{token}/timeout"),
         )
     except NoInitiator as error:
-        mine.update(answered_at=timezone.now(), verdict="no_initiator")
+        mine.update(answered_at=hours.now(), verdict="no_initiator")
         _give_up(credential, str(error))
     except MilangoError as error:
         logger.warning("%s cannot be asked about a receipt: %s", credential.public_id, error.code)
@@ -131,7 +130,7 @@ def _give_up(credential: MpesaCredential, problem: str) -> None:
     CredentialState.objects.update_or_create(
         credential=credential,
         defaults={
-            "initiator_refused_at": timezone.now(),
+            "initiator_refused_at": hours.now(),
             "initiator_problem": problem[:255],
             "refused_version": credential.version,
         },
@@ -181,7 +180,7 @@ def receive_answer(
     token: str, body: bytes, headers: dict[str, str], peer: str, *, timed_out: bool
 ) -> Heard | None:
     """Store a result and settle what it says. None: 404. Raises Declined as `receive_stk`."""
-    answer = read_answer(token, body, headers, peer, timezone.now(), timed_out=timed_out)
+    answer = read_answer(token, body, headers, peer, hours.now(), timed_out=timed_out)
     if answer is None:
         return None
     (outcome,) = batches.run(ANSWERS, [answer])
@@ -291,7 +290,7 @@ def _line(said: StatusResult) -> Line:
     return Line(
         receipt=said.receipt or "",
         amount=said.amount or Decimal(0),
-        paid_at=said.paid_at or timezone.now(),
+        paid_at=said.paid_at or hours.now(),
         phone=said.phone or "",
         is_timed=said.paid_at is not None,
     )
@@ -304,7 +303,7 @@ def _evidence(said: StatusResult, question: StatusQuestion, payment_id: UUID) ->
         payment_id=payment_id,
         source=Source.TRANSACTION_STATUS,
         outcome=said.outcome,
-        observed_at=timezone.now(),
+        observed_at=hours.now(),
         amount=said.amount,
         receipt=said.receipt,
         phone=said.phone,

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from django.utils import timezone
-
 from milango import sealing
 from milango.core import signing
 from milango.core.errors import Declined
@@ -16,6 +14,7 @@ from milango.core.filters import PageRequest
 from milango.models import Payment, PaymentEvent, Receipt
 from milango.models.ids import parse_public_id
 
+from . import hours
 from .callers import Caller, authenticate
 from .present import UNKNOWN_STATUS, event_document, payment_document, status_document
 
@@ -42,7 +41,7 @@ def reader_of(authorization: str | None, origin: str | None, ticket: str | None)
     """Who is reading: by key, or without a key by ticket. Raises Declined as `authenticate`."""
     if authorization or not ticket:
         return authenticate(authorization, origin)
-    payment_id = signing.open_read_token(ticket, timezone.now(), sealing.key_finder("read-token"))
+    payment_id = signing.open_read_token(ticket, hours.now(), sealing.key_finder("read-token"))
     if payment_id is None:
         raise Declined("unauthenticated", "This ticket is not valid, or it has expired.")
     return payment_id

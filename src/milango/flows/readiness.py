@@ -8,9 +8,8 @@ from typing import Final
 from django.db import Error as AnyDatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.utils import timezone
 
-from . import heartbeats
+from . import heartbeats, hours
 from .caches import Remembered
 
 OK: Final = "ok"
@@ -42,7 +41,7 @@ def worker() -> str:
     at = heartbeats.last()
     if at is None:
         return "none has been heard of: milango worker"
-    age = timezone.now() - at
+    age = hours.now() - at
     if age > heartbeats.ALIVE:
         return f"the last was heard of {age.total_seconds():.0f} seconds ago: milango worker"
     return OK

@@ -11,7 +11,6 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
 from milango import sealing
 from milango.conf import Conf, conf
@@ -21,7 +20,7 @@ from milango.daraja.callbacks import evidence_from
 from milango.daraja.security import is_listed
 from milango.models import Payment
 
-from . import batches, originals
+from . import batches, hours, originals
 from . import rows as tables
 from .batches import Verb
 from .counters import count_or_decline
@@ -114,7 +113,7 @@ def receive_stk(token: str, body: bytes, headers: dict[str, str], peer: str) -> 
 
     Raises Declined `database_unavailable` (503: the callback is not stored, do not answer 200).
     """
-    evidence = read_stk(token, body, headers, peer, timezone.now())
+    evidence = read_stk(token, body, headers, peer, hours.now())
     if evidence is None:
         return None
     (outcome,) = batches.run(EVIDENCE, [evidence])

@@ -17,7 +17,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
 
 from milango.core import payments as policy
 from milango.core.errors import DarajaBusy, MilangoError
@@ -276,7 +275,7 @@ def _unresolved(payment: Payment) -> Evidence:
         payment_id=payment.pk,
         source=Source.MILANGO,
         outcome=Outcome.UNKNOWN,
-        observed_at=timezone.now(),
+        observed_at=hours.now(),
         problem=UNRESOLVED,
     )
 
@@ -290,4 +289,4 @@ def _settle(answers: Sequence[Evidence]) -> None:
         if row and outcome.status is Status.SUCCESS and not row.receipt_number:
             without.add(row.credential_id)
     # STK query names no receipt; only Pull or a confirmation does.
-    pulls.soon(MpesaCredential.objects.filter(pk__in=without, pull=True), timezone.now())
+    pulls.soon(MpesaCredential.objects.filter(pk__in=without, pull=True), hours.now())

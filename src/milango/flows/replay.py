@@ -18,7 +18,6 @@ from uuid import UUID
 import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from milango import __version__
 from milango.conf import conf
@@ -28,7 +27,7 @@ from milango.daraja.results import read_result
 from milango.models import CheckRun, InboundCallback, Payment
 from milango.models.ids import first_uuid7
 
-from . import confirmations, questions
+from . import confirmations, hours, questions
 from .originals import REPLAYED
 from .receive import evidence_of, is_listed_peer
 from .settle import settle_many
@@ -79,7 +78,7 @@ def again(callback_id: UUID) -> Replayed:
 
     Raises OperationalError or InterfaceError: the database is away.
     """
-    now = timezone.now()
+    now = hours.now()
     row = InboundCallback.objects.get(pk=callback_id)
     was = row.verdict
     try:
@@ -213,7 +212,7 @@ def _can_be_read(row: InboundCallback) -> bool:
 
 
 def _stk_can_be_read(body: bytes) -> bool:
-    nobody, never = UUID(int=0), timezone.now()
+    nobody, never = UUID(int=0), hours.now()
     original = Original(body=body, headers={}, peer="", received_at=never, sha256="", token_hash="")
     said = evidence_of(nobody, original, listed=False)
     return not said.problem and said.outcome is not Outcome.UNKNOWN

@@ -23,7 +23,6 @@ from uuid import UUID
 import msgspec
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from milango.core import payments as policy
 from milango.core import statements
@@ -32,7 +31,7 @@ from milango.core.statements import Line, NotAStatement, Statement
 from milango.models import MpesaCredential, Payment, StatementImport
 from milango.models.ids import first_uuid7
 
-from . import audit, batches, questions, reconcile
+from . import audit, batches, hours, questions, reconcile
 from .receive import EVIDENCE
 from .settle import Settled
 from .sheets import rows_of
@@ -245,7 +244,7 @@ def _record(
             "until": statement.until,
             "lines": len(statement.lines),
             "payments": len(statement.payments()),
-            "imported_at": timezone.now(),
+            "imported_at": hours.now(),
         },
     )
 
@@ -527,7 +526,7 @@ def _evidence(found: Found, line: Line | None, *, proves: bool) -> Evidence | No
     """What the statement says of one of our payments; None: nothing."""
     if found.payment_id is None:
         return None
-    at = timezone.now()
+    at = hours.now()
     if doubt := DOUBT_OF.get(found.kind):
         return Evidence(
             payment_id=found.payment_id,
@@ -553,7 +552,7 @@ def _evidence(found: Found, line: Line | None, *, proves: bool) -> Evidence | No
 
 def _ask_soon(report: Report) -> None:
     """Daraja is asked at once about what the statement says was paid."""
-    now = timezone.now()
+    now = hours.now()
     ids = [found.payment_id for found in report.found if found.is_open and found.payment_id]
     for at in range(0, len(ids), AT_ONCE):
         reconcile.bring_forward(

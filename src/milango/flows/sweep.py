@@ -6,13 +6,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.utils import timezone
 
 from milango.conf import conf
 from milango.core.payments import Status
 from milango.models import IdempotencyKey, InboundCallback, OAuthToken, Payment
 
-from . import counters, reconcile, replay
+from . import counters, hours, reconcile, replay
 from .charge import never_sent
 from .opening import keys_of
 from .settle import settle_many
@@ -23,7 +22,7 @@ UNSENT_AFTER: Final = timedelta(seconds=60)
 
 def sweep(now: datetime | None = None) -> dict[str, int]:
     """Put away what time has decided. Returns what was done, by name."""
-    now = now or timezone.now()
+    now = now or hours.now()
     return {
         "never_sent": _fail_never_sent(now),
         "idempotency_keys": _forget_keys(now),

@@ -10,11 +10,12 @@ from typing import Final, TypeVar
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connection
 from django.db.models import Q
-from django.utils import timezone
 
 from milango.core.errors import SecretUnreadable
 from milango.daraja.tokens import Token
 from milango.models import OAuthToken
+
+from . import hours
 
 T = TypeVar("T")
 
@@ -92,7 +93,7 @@ def _get(key: str) -> Token | None:
 
 
 def _claim(key: str, seconds: float) -> bool:
-    now = timezone.now()
+    now = hours.now()
     OAuthToken.objects.bulk_create([OAuthToken(key=key)], ignore_conflicts=True)
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
     until = now + timedelta(seconds=seconds)

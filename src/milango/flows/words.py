@@ -13,14 +13,13 @@ from typing import Final
 
 from django.db import transaction
 from django.db.models import Sum
-from django.utils import timezone
 
 from milango.conf import conf
 from milango.core.errors import Declined, InvalidRequest
 from milango.core.payments import Evidence, Outcome, Source
 from milango.models import Installation, OperatorWord, Payment
 
-from . import audit
+from . import audit, hours
 from .settle import Settled, settle_many
 
 SAYABLE: Final = {
@@ -42,7 +41,7 @@ def speak(
         raise InvalidRequest(f"Say one of: {', '.join(SAYABLE)}.", field="outcome")
     if not reason.strip():
         raise InvalidRequest("A reason is needed: it is kept with the payment.", field="reason")
-    now = timezone.now()
+    now = hours.now()
     with transaction.atomic(durable=True):
         # One word at a time, so that two of them cannot both fit below a limit.
         list(Installation.objects.select_for_update().filter(pk=1))
@@ -66,7 +65,7 @@ def approve(word: OperatorWord, *, actor: str) -> Settled:
 
     Raises Declined `forbidden` for one's own word, `conflict` for one that counts already.
     """
-    now = timezone.now()
+    now = hours.now()
     with transaction.atomic(durable=True):
         row = OperatorWord.objects.select_for_update().select_related("payment").get(pk=word.pk)
         if row.applied_at:

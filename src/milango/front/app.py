@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError, connection
 from milango.conf import conf
 from milango.core.answers import Answer, cors_headers, problem_answer
 from milango.core.intake import origin_of
+from milango.flows import hours
 from milango.flows.callers import is_known_origin
 from milango.flows.problems import our_error
 from milango.seen import requests, spans
@@ -155,6 +156,7 @@ class Front:
 
     async def open(self) -> None:
         """Start what works in the background. Once, before the first request."""
+        self._pool.submit(_hear_the_time)
         self.inbox = Inbox(writers=WRITERS)
         self.waiters = Waiters(self.in_thread)
         self.turns = Turns()
@@ -217,6 +219,12 @@ def _reading(work: Callable[[], T]) -> T:
         if not connection.in_atomic_block:
             connection.close()
         raise
+
+
+def _hear_the_time() -> None:
+    """Before the first request, if the database is there: it may come later than we do."""
+    with suppress(AnyDatabaseError):
+        _reading(hours.look)
 
 
 _all_readers: Final = threading.Barrier(READERS)

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from milango.core.answers import Answer, document_answer
 from milango.core.errors import Declined
-from milango.flows import confirmations, questions, receive
+from milango.flows import confirmations, hours, questions, receive
 from milango.flows.batches import Verb
 
 from .http import Request
@@ -47,7 +46,7 @@ async def stk_callback(front: Front, request: Request, token: str) -> Answer:
     if payment_id is None:
         raise _nothing_here()
     body = await request.body(receive.BODY_LIMIT)
-    now = datetime.now(UTC)
+    now = hours.now()
     evidence = receive.read_known(payment_id, token, body, _kept(request), request.peer, now)
     try:
         await _commit(front, receive.EVIDENCE, evidence, listed=evidence.listed)
@@ -76,7 +75,7 @@ async def c2b_confirmation(front: Front, request: Request, token: str) -> Answer
     if confirmations.owner_of(token) is None:
         raise _nothing_here()
     body = await request.body(receive.BODY_LIMIT)
-    now = datetime.now(UTC)
+    now = hours.now()
     arrival = confirmations.read_confirmation(token, body, _kept(request), request.peer, now)
     if arrival is None:
         raise _nothing_here()
@@ -111,7 +110,7 @@ async def _answer_to_a_question(
     if questions.question_of(token) is None:
         raise _nothing_here()
     body = await request.body(receive.BODY_LIMIT)
-    now = datetime.now(UTC)
+    now = hours.now()
     answer = questions.read_answer(
         token, body, _kept(request), request.peer, now, timed_out=timed_out
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-import time
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from django.db import models
+
+from .clock import nanoseconds
 
 PREFIXES: Final = {
     "payment": "pay",
@@ -60,7 +61,7 @@ _chance: Final = _Chance()
 
 
 def _uuid7() -> int:
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(_chance.ten(), "big")
+    value = (nanoseconds() // 1_000_000) << 80 | int.from_bytes(_chance.ten(), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     return value & ~(0x3 << 62) | 0x2 << 62
 

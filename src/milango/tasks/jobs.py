@@ -13,7 +13,6 @@ from functools import partial, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.utils import timezone
 
 from milango.flows import book, check, deliver, hours
 from milango.flows import sweep as sweeping
@@ -61,7 +60,7 @@ def sweep() -> dict[str, int]:
 @_discreet
 def retry_unmatched() -> None:
     """Look again for the payments of receipts that had none."""
-    book.retry_unmatched(timezone.now())
+    book.retry_unmatched(hours.now())
 
 
 @task(backend=BACKEND)

@@ -24,7 +24,16 @@ from django.db import (
 )
 
 from milango.core.errors import Declined
-from milango.flows import bell, deliver, heartbeats, installations, listening, pulls, reconcile
+from milango.flows import (
+    bell,
+    deliver,
+    heartbeats,
+    hours,
+    installations,
+    listening,
+    pulls,
+    reconcile,
+)
 from milango.flows.problems import log_unexpected
 
 from . import clock, jobs
@@ -179,6 +188,7 @@ class _Turns:
         self._began = time.monotonic()
         close_old_connections()
         installations.require_adopted()
+        hours.look()
         return HURRY if self.round.do() else self.round.every
 
     def complain(self) -> None:
