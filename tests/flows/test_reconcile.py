@@ -25,7 +25,7 @@ from milango.flows.store import store
 from milango.models import Doubt, InboundCallback, MpesaCredential, OpenPrompt
 from milango.models.ids import first_uuid7, uuid7
 from milango.tasks import rounds
-from tests.people import OTHER_PAYER
+from tests.people import OTHER_PAYER, make_credential, make_merchant
 
 from .conftest import accepted, original, paid
 
@@ -130,6 +130,20 @@ def test_a_prompt_without_a_callback_is_noticed_after_its_time(pay) -> None:
         row.refresh_from_db()
     assert (silent.next_check_at is None, fresh.next_check_at) == (False, None)
     assert silent.prompt_open, "asking frees no phone"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_many_silent_prompts_of_one_merchant_hide_nobody_elses(pay, monkeypatch) -> None:
+    monkeypatch.setattr(reconcile, "MOST_NOTICED", 3)
+    ago = timezone.now() - timedelta(hours=1)
+    for number in range(5):
+        at = ago + timedelta(seconds=number)
+        pay(id=first_uuid7(at), phone=f"25470800000{number}", prompt_open=True)
+    other = make_credential(make_merchant("Kibanda"), environment="production")
+    last = pay(id=first_uuid7(ago + timedelta(minutes=30)), credential=other, prompt_open=True)
+    assert reconcile.notice(timezone.now()) == 3
+    last.refresh_from_db()
+    assert last.next_check_at is not None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from milango.core import payments as policy
 from milango.core.errors import DarajaBusy, MilangoError
@@ -87,17 +88,21 @@ def notice(now: datetime) -> int:
     """Make payments due whose prompt is still open although its callback should have come.
 
     They are found by their open prompts, so that the many payments whose callback comes in time
-    are never touched for this.
+    are never touched for this. Of each short code the oldest, then the next ones: another one's
+    many come between nobody and his first.
     """
     silent = Q(payment_id__lt=first_uuid7(now - timedelta(seconds=UNANSWERED_AFTER)))
     prompts = OpenPrompt.objects.filter(silent | Q(until__lte=now))
     unknown = Payment.objects.filter(status=Status.PENDING.value, next_check_at=None)
-    with transaction.atomic(durable=True):
-        mine = unknown.filter(pk__in=prompts.values("payment_id")).order_by("pk")
-        mine = mine.select_for_update(skip_locked=True, no_key=True)
-        ids = list(mine.values_list("pk", flat=True)[:MOST_NOTICED])
-        Payment.objects.filter(pk__in=ids).update(next_check_at=now)
     unnoticed = unknown.filter(pk=OuterRef("payment_id"))
+    place = Window(RowNumber(), partition_by="credential_id", order_by="payment_id")
+    turns = prompts.filter(Exists(unnoticed)).annotate(place=place).order_by("place", "payment_id")
+    first = list(turns.values_list("payment_id", flat=True)[:MOST_NOTICED])
+    with transaction.atomic(durable=True):
+        mine = unknown.filter(pk__in=first).order_by("pk")
+        mine = mine.select_for_update(skip_locked=True, no_key=True)
+        ids = list(mine.values_list("pk", flat=True))
+        Payment.objects.filter(pk__in=ids).update(next_check_at=now)
     OpenPrompt.objects.filter(~Exists(unnoticed), until__lte=now).delete()
     return len(ids)
 
