@@ -98,11 +98,16 @@ def test_a_completed_receipt_proves_the_payment(asked):
     assert InboundCallback.objects.get().kind == "result"
 
 
+BEFORE = "doubt:before_request"
+
+
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
         ({"peer": "203.0.113.9"}, "unlisted"),
         ({"ConversationID": "AG_2"}, "foreign"),
+        ({"ConversationID": None}, "foreign"),
+        ({"TransactionStatus": "Reversed", "FinalisedTime": 20200101120000}, BEFORE),
         ({"ReceiptNo": "UCE0000001"}, "other_receipt"),
         ({"CreditPartyName": "600999 - OTHER"}, "other_short_code"),
         ({"Amount": None}, "no_amount"),

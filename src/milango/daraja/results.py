@@ -67,7 +67,7 @@ class StatusResult(msgspec.Struct, frozen=True, kw_only=True):
     """`ReceiptNo`, never the result's own `TransactionID`, which belongs to the question."""
     amount: Decimal | None = None
     paid_at: datetime | None = None
-    """When it was completed; None unless it was."""
+    """When it was completed; None unless it was, be it that it was reversed later."""
     credit_party: str = ""
     """Who received, cleaned for people to read: `600984 - Example Stores`."""
     credit_short_code: str | None = None
@@ -154,7 +154,7 @@ def _payment(values: dict[str, Any]) -> dict[str, Any]:
         "reason_type": clean(values.get("ReasonType"), 128),
         "receipt": _receipt(values.get("ReceiptNo")),
         "amount": amount_of(values.get("Amount")),
-        "paid_at": finalised_at if outcome is Outcome.PAID else None,
+        "paid_at": finalised_at if outcome in {Outcome.PAID, Outcome.REVERSED} else None,
         "credit_party": clean(values.get("CreditPartyName"), 255),
         "credit_short_code": _number(SHORT_CODE, values.get("CreditPartyName")),
         "debit_party": clean(values.get("DebitPartyName"), 255),

@@ -248,6 +248,8 @@ def _why_not(answer: Answer, question: StatusQuestion) -> str:
         return "foreign"
     if said.problem and not said.is_timeout:
         return "unreadable"
+    if asked and not said.conversation_id and not said.is_timeout:
+        return "foreign"
     if said.initiator_trouble:
         _give_up(credential, f"{said.code}: {said.text}")
         return f"initiator:{said.code}"[:48]
