@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -53,6 +55,11 @@ def together(works: list[Callable[[], Any]]) -> None:
     assert not wrong
 
 
+def booked(credential: MpesaCredential, line: Line, source: Source) -> None:
+    with transaction.atomic():
+        book(credential, [line], source, listed=True)
+
+
 def tellers(payment: Payment, receipt: str, at: Any) -> list[Callable[[], Any]]:
     """Callback, query, C2B, Pull and statement, each telling of the same money."""
     credential = payment.credential
@@ -67,15 +74,11 @@ def tellers(payment: Payment, receipt: str, at: Any) -> list[Callable[[], Any]]:
     )
     statement = as_csv(rows(credential.short_code, [Entry(receipt, at, int(payment.amount))]))
 
-    def booked(source: Source) -> None:
-        with transaction.atomic():
-            book(credential, [masked], source, listed=True)
-
     return [
         lambda: batches.run(EVIDENCE, [said]),
         lambda: batches.run(EVIDENCE, [asked_daraja(payment, said.outcome, code="0")]),
-        lambda: booked(Source.C2B),
-        lambda: booked(Source.PULL),
+        lambda: booked(credential, masked, Source.C2B),
+        lambda: booked(credential, masked, Source.PULL),
         lambda: statements.import_statement(credential, statement, uploader="t") and None,
     ]
 
@@ -104,3 +107,12 @@ def test_every_source_at_the_same_instant_is_one_payment() -> None:
     assert "" not in Payment.objects.values_list("receipt_number", flat=True)
     assert PaymentEvent.objects.filter(type="payment.succeeded").count() == 2 * ROUNDS
     assert not Doubt.objects.exists()
+
+
+def test_money_at_the_counter_told_twice_at_the_same_instant_is_one_payment() -> None:
+    mine = make_credential(make_merchant("Duka"), environment="production")
+    for number in range(ROUNDS):
+        line = Line(receipt=f"UCE000000{number}", amount=Decimal(50), paid_at=timezone.now())
+        together([partial(booked, mine, line, source) for source in (Source.C2B, Source.PULL) * 2])
+    assert Payment.objects.count() == Receipt.objects.count() == ROUNDS
+    assert set(Payment.objects.values_list("status", flat=True)) == {"Success"}
