@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import count
 from typing import Any
 
@@ -36,6 +37,12 @@ def make_credential(merchant: Merchant, **fields: Any) -> MpesaCredential:
 def make_till(merchant: Merchant, **fields: Any) -> MpesaCredential:
     """A till whose store number is another number than the till."""
     return make_credential(merchant, kind="till", store_number=str(next(_numbers)), **fields)
+
+
+def seen(client: Any, address: str) -> dict[str, str]:
+    """What the admin's page at this address is given back with its form."""
+    page = client.get(address).content.decode()
+    return dict(re.findall(r'name="(seen)" value="([0-9a-f]+)"', page))
 
 
 def make_key(merchant: Merchant, kind: str = "secret", **fields: Any) -> tuple[ApiKey, str]:

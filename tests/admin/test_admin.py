@@ -30,7 +30,7 @@ from milango.models import (
 )
 from milango.server import common
 from tests.flows.conftest import accepted, make_payment, original, paid
-from tests.people import make_credential, make_key, make_merchant
+from tests.people import make_credential, make_key, make_merchant, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -278,14 +278,28 @@ def test_a_credential_typed_in_is_stored_sealed_and_audited(staff, mine) -> None
 def test_a_blank_secret_stays_as_it_was_and_a_change_is_a_version(staff, mine) -> None:
     credential = mine["credential"]
     form = FORM | {"kind": "paybill", "short_code": credential.short_code, "passkey": "new one"}
-    form |= {"environment": "simulator", "store_number": ""}
-    assert staff.post(url(MpesaCredential, "change", credential.pk), form).status_code == 302
+    page = url(MpesaCredential, "change", credential.pk)
+    form |= {"environment": "simulator", "store_number": ""} | seen(staff, page)
+    assert staff.post(page, form).status_code == 302
     row = MpesaCredential.objects.get(pk=credential.pk)
     assert (row.passkey, row.consumer_key) == ("new one", "consumer-key-alpha")
     assert row.version == 2
     entry = AuditEntry.objects.get(action="credential.changed")
     assert entry.detail["fields"] == ["passkey"]
     assert WebhookDelivery.objects.filter(event_type="credential.changed").count() == 1
+
+
+def test_a_page_that_is_older_than_somebody_elses_change_is_not_saved(staff, mine) -> None:
+    credential = mine["credential"]
+    page = url(MpesaCredential, "change", credential.pk)
+    form = {"kind": "paybill", "short_code": credential.short_code, "environment": "simulator"}
+    form |= {"active": "on", "confirm_above": "500"} | seen(staff, page)
+    MpesaCredential.objects.filter(pk=credential.pk).update(active=False, version=2)
+    refused = staff.post(page, form)
+    assert "since you opened the page" in text(refused)
+    credential.refresh_from_db()
+    assert (credential.active, credential.confirm_above) == (False, None)
+    assert staff.post(page, form | seen(staff, page)).status_code == 302
 
 
 def test_a_new_key_is_shown_once(staff, mine) -> None:
@@ -308,6 +322,8 @@ def test_a_doubt_is_resolved_with_a_note(staff, mine) -> None:
     doubt.refresh_from_db()
     assert doubt.resolved_at is not None
     assert AuditEntry.objects.filter(action="doubt.resolved").count() == 1
+    again = staff.post(url(Doubt, "change", doubt.pk), {"resolution": "nothing was owed"})
+    assert again.status_code == 403, "nobody writes over what was found"
     assert audit.first_broken() is None
 
 
@@ -365,6 +381,7 @@ def test_what_is_done_in_the_admin_stands_in_the_trail(owner, mine) -> None:
     page = owner.get(url(Merchant, "change", merchant.pk)).content.decode()
     forms = dict.fromkeys(re.findall(r'name="([a-z_]+-(?:TOTAL|INITIAL)_FORMS)"', page), "0")
     form = {"name": "Renamed", "tariff": "", **forms}
+    form |= seen(owner, url(Merchant, "change", merchant.pk))
     assert owner.post(url(Merchant, "change", merchant.pk), form).status_code == 302
     entry = AuditEntry.objects.get(action="merchant.changed")
     assert (entry.actor, entry.merchant) == ("admin:owner", merchant)

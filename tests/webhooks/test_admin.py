@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from milango.flows import endpoints
 from milango.models import Membership, Merchant, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from tests.people import make_merchant
+from tests.people import make_merchant, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,8 @@ def test_a_new_secret_is_shown_once(db) -> None:
     assert "no-store" in page["Cache-Control"]
     url = reverse("admin:milango_webhookendpoint_change", args=[endpoint.pk])
     assert endpoint.secret not in client.get(url).content.decode()
-    client.post(url, {"url": "https://shop.example/other", "event_types": []})
+    form = {"url": "https://shop.example/other", "event_types": []} | seen(client, url)
+    client.post(url, form)
     assert WebhookEndpoint.objects.get().secret == endpoint.secret
     assert WebhookEndpoint.objects.get().event_types == []
 

@@ -6,10 +6,12 @@ searches and lookups in the address (threats B9).
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib.admin import SimpleListFilter
+from django.db import connection
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -93,6 +95,36 @@ class WaitsFilter(SimpleListFilter):
         return queryset
 
 
+class SeenForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    """Refuses what was typed into a page that is older than somebody else's change."""
+
+    seen = forms.CharField(required=False, widget=forms.HiddenInput, label="")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._now = "" if self.instance._state.adding else _digest(self.instance)
+        self.initial["seen"] = self._now
+
+    def clean(self) -> dict[str, Any] | None:
+        """What the page showed has to be what is there."""
+        cleaned = super().clean()
+        if self._now and self.cleaned_data.get("seen") != self._now:
+            message = (
+                "Somebody has changed this since you opened the page. Nothing was saved. Open it "
+                "again, and look at what is there now."
+            )
+            raise forms.ValidationError(message)
+        return cleaned
+
+
+def _digest(row: Model) -> str:
+    """Of all that may be shown: whether it is still the same row."""
+    secret = {field.name for field in encrypted_fields(type(row))} | set(HIDDEN)
+    fields = [field for field in row._meta.concrete_fields if field.name not in secret]
+    shown = [(field.name, str(field.value_from_object(row))) for field in fields]
+    return hashlib.sha256(repr(shown).encode()).hexdigest()
+
+
 class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
     """Rows of the person's merchants only. Nothing that money hangs on can be deleted."""
 
@@ -118,6 +150,20 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
     def scoped(self, rows: QuerySet[Any], merchants: QuerySet[Merchant]) -> QuerySet[Any]:
         """The rows that belong to these merchants."""
         return rows.filter(merchant_id__in=merchants.values("pk"))
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Who may only look has nothing to compare."""
+        names = super().get_fields(request, obj)
+        may = self.has_change_permission(request, obj)
+        return [name for name in names if name != "seen" or may]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """The row; locked while it is changed, so that of two changes one sees the other."""
+        found = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST" or not connection.in_atomic_block:
+            return found
+        list(self.model._base_manager.select_for_update(no_key=True).filter(pk=found.pk))
+        return super().get_object(request, object_id, from_field)
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any

@@ -15,7 +15,7 @@ from milango.core.errors import InvalidRequest
 from milango.flows import callers, credentials
 from milango.models import ApiKey, Customer, Membership, Merchant, MerchantOrigin, MpesaCredential
 
-from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, actor_of
+from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, SeenForm, actor_of
 
 
 class OriginInline(TabularInline):  # type: ignore[misc]
@@ -42,6 +42,7 @@ class MembershipInline(TabularInline):  # type: ignore[misc]
 class MerchantAdmin(ScopedAdmin):
     """The tenants."""
 
+    form = SeenForm
     list_display = ("name", "public_id", "active", "created_at")
     search_fields = ("name",)
     list_filter = ("active",)
@@ -53,7 +54,7 @@ class MerchantAdmin(ScopedAdmin):
         return rows.filter(pk__in=merchants.values("pk"))
 
 
-class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+class CredentialForm(SeenForm):
     """A short code, checked as the command line checks it."""
 
     class Meta:
@@ -105,7 +106,8 @@ class MpesaCredentialAdmin(ScopedAdmin):
         self, request: HttpRequest, obj: MpesaCredential, form: Any, change: bool
     ) -> None:
         """Every change is a version, audited, and announced to the merchant."""
-        given = {name: getattr(obj, name) for name in form.changed_data if name in form.fields}
+        names = [name for name in form.changed_data if name in form.fields and name != "seen"]
+        given = {name: getattr(obj, name) for name in names}
         if change:
             credentials.change_credential(obj, actor=actor_of(request), **given)
         else:

@@ -16,12 +16,20 @@ from milango.core.webhooks import EVENTS
 from milango.flows import audit, endpoints
 from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
-from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline, ScopedAdmin, actor_of, long
+from .base import (
+    MerchantFilter,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    ScopedAdmin,
+    SeenForm,
+    actor_of,
+    long,
+)
 
 LEFT_BLANK = "Leave blank for a good one, which is shown once."
 
 
-class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+class EndpointForm(SeenForm):
     """An endpoint, checked as the command line checks it."""
 
     url = forms.URLField(max_length=500, assume_scheme="https")
