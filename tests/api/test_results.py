@@ -131,6 +131,14 @@ def test_an_answer_that_is_none_leaves_the_question_open_for_the_true_one(asked)
     assert asked.payment.status == "Success"
 
 
+def test_a_question_is_answered_once(asked):
+    asked.answer()
+    asked.answer(TransactionStatus="Reversed")
+    assert asked.payment.status == "Success"
+    verdicts = InboundCallback.objects.order_by("pk").values_list("verdict", flat=True)
+    assert list(verdicts) == ["settled", "duplicate"]
+
+
 def test_a_reversed_receipt_reverses_its_payment(asked):
     assert asked.answer(TransactionStatus="Reversed") == "settled"
     assert asked.payment.status == "Reversed"
