@@ -14,8 +14,11 @@ from typing import Final
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 
+STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that nobody sets. The first one goes on while the machine sleeps."""
+
 _heard: int | None = None
-"""Nanoseconds from the beginning of the monotonic clock to that of 1970; None: not heard yet."""
+"""Nanoseconds from the beginning of the steady clock to that of 1970; None: not heard yet."""
 
 
 def now() -> datetime:
@@ -25,7 +28,7 @@ def now() -> datetime:
 
 def nanoseconds() -> int:
     """The time, since 1970."""
-    return time.time_ns() if _heard is None else time.monotonic_ns() + _heard
+    return time.time_ns() if _heard is None else _steady() + _heard
 
 
 def hear(at: datetime | None) -> timedelta:
@@ -35,5 +38,9 @@ def hear(at: datetime | None) -> timedelta:
     """
     global _heard
     own = time.time_ns()
-    _heard = (at - EPOCH) // MICROSECOND * 1_000 - time.monotonic_ns() if at else None
+    _heard = (at - EPOCH) // MICROSECOND * 1_000 - _steady() if at else None
     return timedelta(microseconds=(own - nanoseconds()) // 1_000)
+
+
+def _steady() -> int:
+    return time.clock_gettime_ns(STEADY)
