@@ -78,7 +78,7 @@ def authenticate(authorization: str | None, origin: str | None) -> Caller:
     )
 
 
-_keys: Final = Remembered[ApiKey](seconds=5, of=(ApiKey, Merchant))
+_keys: Final = Remembered[ApiKey](seconds=30, of=(ApiKey, Merchant))
 """A revoked key is refused at once where the change is heard of, and after this time elsewhere."""
 _origins: Final = Remembered[bool](seconds=30, of=(MerchantOrigin, Merchant))
 

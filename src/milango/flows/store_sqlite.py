@@ -44,8 +44,16 @@ def _cursor() -> Iterator[Any]:
 # --- values as Django keeps them in SQLite --------------------------------------------------
 
 
+@lru_cache(maxsize=1_024)
 def _time(value: datetime) -> str:
+    """One moment stands in a dozen columns of what follows from it."""
     return str(value.astimezone(UTC).replace(tzinfo=None))
+
+
+@lru_cache(maxsize=1_024)
+def _uuid(value: str) -> UUID:
+    """Merchants and short codes come again and again."""
+    return UUID(hex=value)
 
 
 CENT: Final = Decimal("0.01")
@@ -56,7 +64,7 @@ WRITERS: Final[dict[str, Callable[[Any], Any]]] = {
     "timestamptz": _time,
 }
 READERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "uuid": lambda value: UUID(hex=value),
+    "uuid": _uuid,
     "numeric": lambda value: Decimal(str(value)).quantize(CENT),
     # Django has taught SQLite to give times, without a zone, and booleans.
     "timestamptz": lambda value: value.replace(tzinfo=UTC),
@@ -100,13 +108,17 @@ _READ: Final = [
 ]
 
 
-def _payment(row: RowOf) -> PaymentRow:
-    return PaymentRow(
-        *(
-            value if value is None or read is None else read(value)
-            for read, value in zip(_READ, row, strict=True)
-        )
-    )
+def _payments(rows: Sequence[RowOf]) -> list[PaymentRow]:
+    """A column at a time: most are kept as they are read."""
+    columns = zip(_READ, zip(*rows, strict=True), strict=True)
+    read = [_read(reader, values) for reader, values in columns] if rows else []
+    return [PaymentRow(*row) for row in zip(*read, strict=True)]
+
+
+def _read(reader: Callable[[Any], Any] | None, values: Iterable[Any]) -> Iterable[Any]:
+    if reader is None:
+        return values
+    return [None if value is None else reader(value) for value in values]
 
 
 # --- statements -----------------------------------------------------------------------------
@@ -199,7 +211,7 @@ FREE_ORDER: Final = (
 
 def open(payment_ids: Sequence[UUID]) -> list[PaymentRow]:
     with _cursor() as cursor:
-        return [_payment(row) for row in cursor.execute(LOCK, (_list(payment_ids),))]
+        return _payments(cursor.execute(LOCK, (_list(payment_ids),)).fetchall())
 
 
 def receipts(codes: Iterable[str]) -> dict[ReceiptKey, UUID | None]:
