@@ -28,6 +28,7 @@ from .rows import (
     GRANTS,
     PAYMENTS,
     Changes,
+    Payer,
     PaymentRow,
     RowOf,
 )
@@ -82,6 +83,8 @@ def record(rows: Store, cases: list[Case]) -> Changes:
         doubts += _doubts(case, due, at)
         told = _events(case, due)
         events += told
+        if told:
+            changes.rang.append(payment.id)
         if payment.subscribed:
             deliveries += notify.deliveries(told, payment.subscribed)
         if status in FINAL or payment.confirming:
@@ -96,7 +99,6 @@ def record(rows: Store, cases: list[Case]) -> Changes:
         (DELIVERIES, deliveries),
         (DOUBTS, doubts),
     ]
-    changes.rang = list(dict.fromkeys(event.payment_id for event in events))
     return changes
 
 
@@ -140,14 +142,17 @@ def _link_customers(rows: Store, cases: list[Case]) -> None:
     paid = [case for case in cases if case.newly_paid]
     if not paid:
         return
-    wanted = {
-        (case.payment.merchant_id, _payer(case)): case.steps[-1].item.observed_at for case in paid
-    }
-    known = rows.customers(
-        [(uuid7_hex(), merchant, phone, at) for (merchant, phone), at in sorted(wanted.items())]
-    )
+    wanted: dict[Payer, RowOf] = {}
     for case in paid:
-        case.payment.customer_id = known[(case.payment.merchant_id, _payer(case))]
+        merchant, phone, at = (
+            case.payment.merchant_id,
+            _payer(case),
+            case.steps[-1].item.observed_at,
+        )
+        wanted[merchant.int, phone] = (uuid7_hex(), merchant, phone, at)
+    known = rows.customers([wanted[payer] for payer in sorted(wanted)])
+    for case in paid:
+        case.payment.customer_id = known[case.payment.merchant_id.int, _payer(case)]
 
 
 # --- events ---------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def tables(
     evidence: Sequence[Evidence], settled: Sequence[Settled]
 ) -> list[tuple[Table, list[RowOf]]]:
     """What arrived with the evidence: for known payments, and for nobody's."""
-    known: dict[tuple[UUID, str], Kept] = {}
+    known: dict[tuple[int, str], Kept] = {}
     orphans: dict[str, Kept] = {}
     for item, outcome in zip(evidence, settled, strict=True):
         if item.original is None or outcome.verdict == "too_many":
@@ -38,7 +38,7 @@ def tables(
         if outcome.payment is None:
             _keep(orphans, item.original.sha256, item.original, outcome)
         else:
-            _keep(known, (item.payment_id, item.original.sha256), item.original, outcome)
+            _keep(known, (item.payment_id.int, item.original.sha256), item.original, outcome)
     return [
         (CALLBACKS, [kept.row() for _, kept in sorted(known.items())]),
         (ORPHANS, [kept.unprocessed_row() for _, kept in sorted(orphans.items())]),

@@ -298,6 +298,10 @@ class ReceiptKey(NamedTuple):
     code: str
 
 
+Payer = tuple[int, str]
+"""A merchant's id as a number, and a payer's phone number."""
+
+
 class Changes(msgspec.Struct, kw_only=True):
     """All rows that one batch writes, in the order in which they are written."""
 

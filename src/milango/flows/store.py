@@ -11,7 +11,7 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from .rows import Changes, PaymentRow, ReceiptKey, RowOf, Table
+from .rows import Changes, Payer, PaymentRow, ReceiptKey, RowOf, Table
 
 
 class Store(Protocol):
@@ -37,10 +37,8 @@ class Store(Protocol):
     ) -> dict[tuple[UUID, str], UUID]:
         """Insert (merchant, order, payment), and say which payment settled each order."""
 
-    def customers(
-        self, wanted: Sequence[tuple[str, UUID, str, datetime]]
-    ) -> dict[tuple[UUID, str], UUID]:
-        """Find, or make from (id, merchant, phone, now), the customers: ids by merchant, phone."""
+    def customers(self, wanted: Sequence[RowOf]) -> dict[Payer, UUID]:
+        """Find, or make from (id, merchant, phone, now), the customers."""
 
     def insert(self, table: Table, rows: Sequence[RowOf]) -> None:
         """Insert rows."""

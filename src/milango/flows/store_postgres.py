@@ -28,6 +28,7 @@ from .rows import (
     PAYMENTS,
     RECEIPTS,
     Changes,
+    Payer,
     PaymentRow,
     ReceiptKey,
     RowOf,
@@ -271,14 +272,12 @@ def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, s
     return {(merchant, order): payment for merchant, order, payment in winners}
 
 
-def customers(
-    wanted: Sequence[tuple[str, UUID, str, datetime]],
-) -> dict[tuple[UUID, str], UUID]:
+def customers(wanted: Sequence[RowOf]) -> dict[Payer, UUID]:
     arrays = _arrays(CUSTOMERS, wanted)
     found = _run(_insertion(CUSTOMERS, f"RETURNING {CUSTOMER}"), *arrays)
     if len(found) < len(wanted):
         found += _run(KNOWN, *arrays[1:3])
-    return {(merchant, phone): customer for merchant, phone, customer in found}
+    return {(merchant.int, phone): customer for merchant, phone, customer in found}
 
 
 def insert(table: Table, rows: Sequence[RowOf]) -> None:

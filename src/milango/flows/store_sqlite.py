@@ -26,6 +26,7 @@ from .rows import (
     PAYMENTS,
     RECEIPTS,
     Changes,
+    Payer,
     PaymentRow,
     ReceiptKey,
     RowOf,
@@ -251,14 +252,12 @@ def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, s
         return {(UUID(hex=m), order): UUID(hex=payment) for m, order, payment in winners}
 
 
-def customers(
-    wanted: Sequence[tuple[str, UUID, str, datetime]],
-) -> dict[tuple[UUID, str], UUID]:
+def customers(wanted: Sequence[RowOf]) -> dict[Payer, UUID]:
     with _cursor() as cursor:
         found = _do(cursor, _insertion, CUSTOMERS, wanted, f"RETURNING {CUSTOMER}")
         if len(found) < len(wanted):
             found += cursor.execute(KNOWN, (_pairs(row[1:3] for row in wanted),)).fetchall()
-    return {(UUID(hex=m), phone): UUID(hex=customer) for m, phone, customer in found}
+    return {(int(m, 16), phone): UUID(hex=customer) for m, phone, customer in found}
 
 
 def insert(table: Table, rows: Sequence[RowOf]) -> None:

@@ -28,7 +28,7 @@ def now() -> datetime:
 
 def nanoseconds() -> int:
     """The time, since 1970."""
-    return time.time_ns() if _heard is None else _steady() + _heard
+    return time.time_ns() if _heard is None else time.clock_gettime_ns(STEADY) + _heard
 
 
 def hear(at: datetime | None) -> timedelta:
@@ -38,9 +38,5 @@ def hear(at: datetime | None) -> timedelta:
     """
     global _heard
     own = time.time_ns()
-    _heard = (at - EPOCH) // MICROSECOND * 1_000 - _steady() if at else None
+    _heard = (at - EPOCH) // MICROSECOND * 1_000 - time.clock_gettime_ns(STEADY) if at else None
     return timedelta(microseconds=(own - nanoseconds()) // 1_000)
-
-
-def _steady() -> int:
-    return time.clock_gettime_ns(STEADY)
