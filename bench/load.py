@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,11 @@ class Caller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        head, blank, body = self._answer.partition(b"\r\n\r\n")
-        if not blank or len(body) < _length(head):
+        code = _code(self._answer)
+        if not code:
             return
         self._run.took.append(time.perf_counter() - self._began)
-        self._run.codes[head[9:12].decode()] += 1
+        self._run.codes[code] += 1
         self._answer = b""
         self._next()
 
@@ -60,6 +61,13 @@ class Caller(asyncio.Protocol):
         if error or self._answer:
             self._run.codes["lost"] += 1
             self._run.one_done()
+
+
+@lru_cache(maxsize=64)
+def _code(answer: bytes) -> str:
+    """The status of a whole answer; "" while more of it has to come. Many answers are alike."""
+    head, blank, body = answer.partition(b"\r\n\r\n")
+    return head[9:12].decode() if blank and len(body) >= _length(head) else ""
 
 
 def _length(head: bytes) -> int:
