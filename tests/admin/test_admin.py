@@ -391,3 +391,22 @@ def test_what_is_done_in_the_admin_stands_in_the_trail(owner, mine) -> None:
     assert owner.post(add, person | {"usable_password": "true"}).status_code == 302
     assert AuditEntry.objects.get(action="user.added").actor == "admin:owner"
     assert audit.first_broken() is None
+
+
+def test_people_who_are_deleted_together_stand_in_the_trail_one_by_one(owner) -> None:
+    leavers = [User.objects.create_user(name) for name in ("leaver", "another")]
+    chosen = {"_selected_action": [str(user.pk) for user in leavers]}
+    asked = {"action": "delete_selected", "post": "yes"} | chosen
+    assert owner.post(reverse("admin:auth_user_changelist"), asked).status_code == 302
+    assert not User.objects.filter(username__in=("leaver", "another")).exists()
+    entries = AuditEntry.objects.filter(action="user.deleted", actor="admin:owner")
+    assert {entry.subject for entry in entries} == {f"user {user.pk}" for user in leavers}
+    assert audit.first_broken() is None
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_nothing_of_ours_can_be_deleted_from_a_list(model, owner, mine) -> None:
+    rows = [str(pk) for pk in model.objects.values_list("pk", flat=True)]
+    asked = {"action": "delete_selected", "post": "yes", "_selected_action": rows}
+    owner.post(url(model, "changelist"), asked)
+    assert model.objects.filter(pk__in=rows).count() == len(rows)
