@@ -173,7 +173,7 @@ def test_a_callback_settled_while_its_confirmation_is_booked_leaves_one_payment(
 def test_money_that_a_payer_brought_never_fails_as_a_prompt_that_was_not_sent(
     credential, pay
 ) -> None:
-    pay(sending_at=None, created_at=timezone.now() - timedelta(hours=1))
+    pay(sending_at=None, created_at=timezone.now() - timedelta(hours=1), prompt_open=True)
     with transaction.atomic():
         assert book(credential, [line(phone=OTHER_PAYER)], Source.C2B, listed=False) == [
             Booking.OWN

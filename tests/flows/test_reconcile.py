@@ -157,6 +157,19 @@ def test_a_prompt_whose_phone_was_taken_over_is_noticed_all_the_same(pay, creden
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_prompt_that_was_never_sent_is_found_long_after_its_life(pay) -> None:
+    old = timezone.now() - timedelta(hours=1)
+    unsent = {"sending_at": None, "created_at": old, "prompt_until": old}
+    payment = pay(prompt_open=True, **unsent)
+    for _ in range(2):
+        reconcile.notice(timezone.now())
+    assert sweep.sweep()["never_sent"] == 1
+    payment.refresh_from_db()
+    assert (payment.status, payment.reason) == ("Failed", "not_sent")
+    assert not OpenPrompt.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_schedule_that_has_run_out_gives_the_payment_to_a_person(pay) -> None:
     long_ago = timezone.now() - timedelta(days=4)
     payment = pay(

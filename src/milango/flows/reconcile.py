@@ -103,7 +103,11 @@ def notice(now: datetime) -> int:
         mine = mine.select_for_update(skip_locked=True, no_key=True)
         ids = list(mine.values_list("pk", flat=True))
         Payment.objects.filter(pk__in=ids).update(next_check_at=now)
-    OpenPrompt.objects.filter(~Exists(unnoticed), until__lte=now).delete()
+    # By its prompt the sweep finds what was never sent.
+    unsent = Payment.objects.filter(
+        pk=OuterRef("payment_id"), status=Status.PENDING.value, sending_at=None
+    )
+    OpenPrompt.objects.filter(~Exists(unnoticed), ~Exists(unsent), until__lte=now).delete()
     return len(ids)
 
 

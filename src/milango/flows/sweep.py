@@ -9,7 +9,7 @@ from django.db import transaction
 
 from milango.conf import conf
 from milango.core.payments import Status
-from milango.models import IdempotencyKey, InboundCallback, OAuthToken, Payment
+from milango.models import IdempotencyKey, InboundCallback, OAuthToken, OpenPrompt, Payment
 
 from . import counters, hours, reconcile, replay
 from .charge import never_sent
@@ -35,10 +35,18 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
 
 
 def _fail_never_sent(now: datetime) -> int:
-    """No `sending_at`: nothing provably went out, so the payment fails as `not_sent` (A11)."""
+    """No `sending_at`: nothing provably went out, so the payment fails as `not_sent` (A11).
+
+    Such a payment holds an open prompt until it is settled (`reconcile.notice` leaves it), so that
+    it is found among the few that are open, whatever the number of payments. Money that a payer
+    brought unasked has none.
+    """
     rows = Payment.objects.filter(
-        status=Status.PENDING.value, sending_at=None, created_at__lt=now - UNSENT_AFTER
-    ).exclude(requested_by="payer")
+        pk__in=OpenPrompt.objects.values("payment_id"),
+        status=Status.PENDING.value,
+        sending_at=None,
+        created_at__lt=now - UNSENT_AFTER,
+    )
     ids = list(rows.values_list("pk", flat=True)[:500])
     for payment_id in ids:
         with transaction.atomic(durable=True):

@@ -143,11 +143,6 @@ class Payment(Identified):
                 condition=Q(next_check_at__isnull=False),
                 name="payment_checks_due_by_code",
             ),
-            models.Index(
-                fields=["created_at"],
-                condition=Q(sending_at__isnull=True),
-                name="payment_never_sent",
-            ),
         ]
 
     def __str__(self) -> str:
@@ -168,7 +163,8 @@ class OpenPrompt(models.Model):
     """A prompt that nobody has settled yet, and the phone that is busy with it.
 
     One for each phone and credential. A row of its own, so that closing a prompt changes no index
-    of the payments, and so that payments without an answer are found among few rows.
+    of the payments, and so that payments without an answer, and those that were never sent, are
+    found among few rows.
     """
 
     payment = models.OneToOneField(
