@@ -6,4 +6,5 @@ It is built on django-unfold; without `"unfold"` in INSTALLED_APPS nothing is re
 from django.apps import apps
 
 if apps.is_installed("unfold"):
-    from . import evidence, merchants, money, trail, webhooks  # noqa: F401 - importing registers them
+    # importing registers them
+    from . import errands, evidence, merchants, money, trail, webhooks  # noqa: F401

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from milango.core.doubts import meaning_of
-from milango.flows import audit, doubts
-from milango.models import AuditEntry, Doubt, InboundCallback, StatementImport
+from milango.core.errors import InvalidRequest
+from milango.flows import audit, doubts, errands
+from milango.models import AuditEntry, Doubt, InboundCallback, Merchant, StatementImport
 
 from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, WaitsFilter, actor_of, long
+from .errands import page_of
 
 
 def shown_body(row: InboundCallback, *, allowed: bool) -> str:
@@ -32,6 +36,31 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
     list_select_related = ("merchant",)
     fields = ("received_at", "kind", "verdict", "peer", "repeats", "merchant", "payment", "bytes")
     readonly_fields = ("bytes",)
+    actions = ("replay",)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Django's right to change callbacks, which nobody can, stands for processing them."""
+        return bool(request.user.has_perm("milango.change_inboundcallback"))
+
+    @admin.action(description="Process the chosen ones again", permissions=["replay"])
+    def replay(
+        self, request: HttpRequest, queryset: QuerySet[InboundCallback]
+    ) -> HttpResponse | None:
+        """From the bytes as they arrived. What is settled already stays as it is."""
+        rows = queryset.filter(body__isnull=False).order_by("pk")
+        ids = list(rows.values_list("pk", "merchant_id")[: errands.MOST_CALLBACKS + 1])
+        whose = {merchant_id for _, merchant_id in ids}
+        # Of several merchants it is nobody's, and for superusers to see.
+        only = whose.pop() if len(whose) == 1 else None
+        merchant = Merchant.objects.get(pk=only) if only else None
+        try:
+            errand = errands.replay_callbacks(
+                [pk for pk, _ in ids], merchant=merchant, actor=actor_of(request)
+            )
+        except InvalidRequest as error:
+            messages.error(request, str(error))
+            return None
+        return page_of(errand)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Remember who looks."""
@@ -93,6 +122,34 @@ class DoubtAdmin(ScopedAdmin):
         obj.resolved_at = closed.resolved_at
 
 
+class UploadForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    """A statement file of one of the person's short codes."""
+
+    file = forms.FileField(
+        widget=UnfoldAdminFileFieldWidget,
+        help_text="As the M-Pesa organisation portal gave it: CSV or Excel, "
+        f"{errands.MOST_BYTES >> 20} MB at most.",
+    )
+
+    class Meta:
+        model = StatementImport
+        fields = ("credential",)
+        labels: ClassVar[dict[str, str]] = {"credential": "Short code"}
+
+    def clean_file(self) -> bytes:
+        """Its bytes, if they may be a statement."""
+        file = self.cleaned_data["file"]
+        if file.size > errands.MOST_BYTES:
+            raise forms.ValidationError(errands.too_large())
+        self.filename = str(file.name)
+        content: bytes = file.read()
+        try:
+            errands.check_upload(content)
+        except InvalidRequest as error:
+            raise forms.ValidationError(str(error)) from None
+        return content
+
+
 class StatementForm(ResolutionForm):
     """What became of a statement that does not add up."""
 
@@ -116,9 +173,39 @@ class StatementImportAdmin(ScopedAdmin):
     )
     fields = (*readonly_fields, "resolution")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """They come from the command line."""
-        return False
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """To add one is to upload a file."""
+        if obj is not None:
+            return super().get_form(request, obj, **kwargs)
+        form = super().get_form(request, obj, **kwargs | {"form": UploadForm})
+        widget = form.base_fields["credential"].widget
+        widget.can_add_related = widget.can_change_related = widget.can_view_related = False
+        return form
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """One button: there is nothing to continue with here."""
+        only = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        context = {"title": "Import a statement", **only, **(extra_context or {})}
+        return super().add_view(request, form_url, context)  # type: ignore[no-any-return]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Of a file that is uploaded, only whose it is."""
+        return super().get_fields(request, obj) if obj else ["credential", "file"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What the import found is not edited."""
+        return self.readonly_fields if obj else ()
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """The errand's flow writes down who uploaded what; the row is the worker's to make."""
+
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """On to the page that tells how far it is, and what was found."""
+        return page_of(request.milango_errand)  # type: ignore[attr-defined]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """There is something to resolve while a person has it."""
@@ -133,7 +220,16 @@ class StatementImportAdmin(ScopedAdmin):
     def save_model(
         self, request: HttpRequest, obj: StatementImport, form: Any, change: bool
     ) -> None:
-        """Close it, and write down who did. It proves no more than before."""
+        """Have an uploaded file compared. Or close one that waits for a person, and write down who
+        did: it proves no more than before."""
+        if not change:
+            request.milango_errand = errands.upload_statement(  # type: ignore[attr-defined]
+                obj.credential,
+                form.cleaned_data["file"],
+                filename=form.filename,
+                actor=actor_of(request),
+            )
+            return
         obj.resolved_at = timezone.now()
         obj.save(update_fields=["resolution", "resolved_at"])
         audit.record(

@@ -10,10 +10,12 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from milango.core.errors import InvalidRequest
 from milango.core.webhooks import EVENTS
-from milango.flows import audit, endpoints
+from milango.flows import audit, endpoints, errands
 from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 from .base import (
@@ -25,6 +27,7 @@ from .base import (
     actor_of,
     long,
 )
+from .errands import page_of
 
 LEFT_BLANK = "Leave blank for a good one, which is shown once."
 
@@ -68,6 +71,26 @@ class EndpointForm(SeenForm):
             self.add_error(error.field if error.field in self.fields else None, str(error))
 
 
+class SpanForm(forms.Form):
+    """From when to when, and which events."""
+
+    since = forms.SplitDateTimeField(label="From, UTC", widget=UnfoldAdminSplitDateTimeWidget)
+    until = forms.SplitDateTimeField(label="To, UTC", widget=UnfoldAdminSplitDateTimeWidget)
+    events = forms.MultipleChoiceField(
+        choices=[(name, name) for name in EVENTS],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None: all that the endpoint wants.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """The span must not end before it begins."""
+        said: dict[str, Any] = super().clean() or {}
+        if said.get("since") and said.get("until") and said["since"] >= said["until"]:
+            self.add_error("until", "The span must end after it begins.")
+        return said
+
+
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(ScopedAdmin):
     """Addresses that want to be told. A secret is shown once, when it is made."""
@@ -76,7 +99,7 @@ class WebhookEndpointAdmin(ScopedAdmin):
     list_display = ("url", "merchant", "active", "failing_since", "disabled_reason", "created_at")
     list_filter = (MerchantFilter, "active")
     list_select_related = ("merchant",)
-    actions = ("enable", "disable")
+    actions = ("enable", "disable", "replay")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """An endpoint stays with its merchant: its secret is bound to both."""
@@ -126,6 +149,40 @@ class WebhookEndpointAdmin(ScopedAdmin):
         for endpoint in queryset.select_related("merchant"):
             endpoints.disable(endpoint, actor=actor_of(request))
         messages.success(request, "They are told nothing any more. What is due for them waits.")
+
+    @admin.action(description="Deliver a span of time again", permissions=["change"])
+    def replay(
+        self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]
+    ) -> HttpResponse | None:
+        """Also what the endpoints were never told. Asks for the span first."""
+        asked = "replay" in request.POST
+        form = SpanForm(request.POST if asked else None, initial={"until": timezone.now()})
+        if not (asked and form.is_valid()):
+            return self._ask_for_a_span(request, form, queryset)
+        span = form.cleaned_data
+        started = [
+            errands.replay_webhooks(
+                endpoint,
+                span["since"],
+                span["until"],
+                types=span["events"],
+                actor=actor_of(request),
+            )
+            for endpoint in queryset.select_related("merchant")
+        ]
+        return page_of(*started)
+
+    def _ask_for_a_span(
+        self, request: HttpRequest, form: SpanForm, queryset: QuerySet[WebhookEndpoint]
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Deliver a span of time again",
+            "form": form,
+            "endpoints": queryset.select_related("merchant"),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "milango/admin/replay.html", context)
 
 
 KNOWN = ("public_id", "merchant", "active", "failing_since", "disabled_reason", "created_at")

@@ -174,7 +174,7 @@ def points(report: Report) -> Iterator[Point]:
                 yield Point(report.credential, found.receipt, None)
 
 
-def ask(report: Report, most: int = MOST_ASKED) -> int:
+def ask(report: Report, most: int = MOST_ASKED, *, tell: Tell = _silently) -> int:
     """Ask Transaction Status about what the statement points to. Returns how many were asked.
 
     What was left out is asked about when the file is imported again.
@@ -183,6 +183,7 @@ def ask(report: Report, most: int = MOST_ASKED) -> int:
     for point in points(report):
         if asked >= most or not can_ask(report.credential):
             break
+        tell("Asking Daraja", asked, None)
         question = questions.ask_by_receipt(
             point.credential, point.receipt, why="statement", payment=point.payment
         )
@@ -224,8 +225,8 @@ def _refuse_foreign(credential: MpesaCredential, statement: Statement) -> None:
     if statement.short_code and statement.short_code.lstrip("0") not in same:
         raise NotAStatement(
             f"This is the statement of short code {statement.short_code[:12]}, not of "
-            f"{credential.short_code}. Nothing was stored, no payment changed. Name the right one "
-            "with --shortcode."
+            f"{credential.short_code}. Nothing was stored, no payment changed. Choose the short "
+            "code that the file is of."
         )
 
 

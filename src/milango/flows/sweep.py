@@ -11,7 +11,7 @@ from milango.conf import conf
 from milango.core.payments import Status
 from milango.models import IdempotencyKey, InboundCallback, OAuthToken, OpenPrompt, Payment
 
-from . import counters, hours, reconcile, replay
+from . import counters, errands, hours, reconcile, replay
 from .charge import never_sent
 from .opening import keys_of
 from .settle import settle_many
@@ -29,6 +29,7 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
         "counters": counters.forget_before(now - timedelta(days=2)),
         "raw_bodies": _forget_bodies(now),
         "due_times": reconcile.clamp(now),
+        "errands": errands.forget_old(now),
         "replayed": replay.replay_due(now),
         "tokens": OAuthToken.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()[0],
     }

@@ -2,6 +2,7 @@
 
 from .access import AccessGrant
 from .asking import CredentialState, StatusQuestion
+from .errands import Errand
 from .evidence import Doubt, InboundCallback, OperatorWord, Receipt
 from .installation import (
     AuditEntry,
@@ -29,6 +30,7 @@ __all__ = [
     "CredentialState",
     "Customer",
     "Doubt",
+    "Errand",
     "Heartbeat",
     "IdempotencyKey",
     "InboundCallback",

@@ -26,6 +26,7 @@ PREFIXES: Final = {
     "doubt": "dbt",
     "operatorword": "wrd",
     "statementimport": "stm",
+    "errand": "ern",
     "inboundcallback": "cbk",
 }
 

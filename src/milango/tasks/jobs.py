@@ -11,10 +11,11 @@ import logging
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, Final, ParamSpec, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 
-from milango.flows import book, check, deliver, hours
+from milango.flows import book, check, deliver, errands, hours
 from milango.flows import sweep as sweeping
 from milango.flows.problems import log_unexpected
 
@@ -53,7 +54,22 @@ def _discreet(work: Callable[P, T]) -> Callable[P, T]:
 @_discreet
 def sweep() -> dict[str, int]:
     """Put away what time has decided."""
-    return sweeping.sweep() | deliver.sweep()
+    done = sweeping.sweep() | deliver.sweep()
+    for errand_id in errands.overdue():
+        begin_errand(errand_id)
+    return done
+
+
+@task(backend=BACKEND)
+@_discreet
+def run_errand(errand_id: str) -> None:
+    """Do what a person asked for: the row says what."""
+    errands.run(UUID(hex=errand_id))
+
+
+def begin_errand(errand_id: UUID) -> None:
+    """Enqueue an errand with this transaction."""
+    enqueue(run_errand, errand_id.hex)
 
 
 @task(backend=BACKEND)

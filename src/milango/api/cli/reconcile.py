@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,32 +25,6 @@ WIDE: Final = 110
 
 SHOWN: Final = 20
 """Receipts of one kind in the table; --json has all of them."""
-
-WORDS: Final = {
-    "matched": "Matched",
-    "settled": "Proven by this statement",
-    "open_here": "Paid there, open here",
-    "other_amount": "Another amount",
-    "missing_here": "Missing here",
-    "missing_there": "Missing there",
-    "reversed_there": "Reversed there",
-    "changed": "Told otherwise by an earlier statement",
-}
-
-PROBLEMS: Final = {
-    "unreadable_row": "a row cannot be read",
-    "no_balance": "a line has no balance",
-    "balance_broken": "the balance does not follow from the line before: a line was edited, "
-    "added or taken away, or the file mixes several accounts",
-    "out_of_order": "the lines are not in the order of time",
-    "outside_period": "a line lies outside the statement's own period",
-    "receipt_twice": "two lines have one receipt",
-    "no_opening": "the file does not say what the account held before and after",
-    "closing": "the lines do not lead to the closing balance",
-    "totals": "the lines do not add up to the totals above",
-    "changed_line": "an earlier statement said otherwise about a receipt",
-    "no_short_code": "the file does not say whose statement it is",
-}
 
 
 @click.command()
@@ -134,6 +109,8 @@ def _show(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from milango.flows.reports import WORDS, problem_of
+
     statement = report.statement
     again = "" if report.is_new else " These very bytes had been imported before."
     click.echo(
@@ -143,12 +120,8 @@ def _show(report: Report) -> None:
         if statement.since and statement.until
         else f"{report.record.public_id}: no lines.{again}"
     )
-    if report.problem:
-        row = f" (row {report.record.problem_row})" if report.record.problem_row else ""
-        click.echo(
-            f"It proves nothing: {PROBLEMS.get(report.problem, report.problem)}{row}. "
-            "No payment has changed."
-        )
+    if problem := problem_of(report.problem, report.record.problem_row):
+        click.echo(problem)
     table = Table("", "Receipts", box=None)
     for kind, count in report.counts.items():
         table.add_row(WORDS[kind], str(count))
@@ -175,33 +148,6 @@ def _list(console: Any, title: str, found: list[Found]) -> None:
 
 
 def _as_json(report: Report) -> str:
-    import msgspec
+    from milango.flows.reports import as_dict
 
-    record = report.record
-    told = {
-        "statement": record.public_id,
-        "sha256": record.sha256,
-        "short_code": report.credential.short_code,
-        "since": report.statement.since,
-        "until": report.statement.until,
-        "imported_before": not report.is_new,
-        "problem": report.problem,
-        "problem_row": record.problem_row,
-        "all_matched": report.all_matched,
-        "counts": {kind.value: count for kind, count in report.counts.items()},
-        "differences": [_difference(found) for found in report.found],
-    }
-    return msgspec.json.encode(told).decode()
-
-
-def _difference(found: Found) -> dict[str, object]:
-    return {
-        "kind": found.kind.value,
-        "receipt": found.receipt,
-        "row": found.row or None,
-        "amount": found.amount,
-        "paid_at": found.paid_at,
-        "payment": found.payment or None,
-        "status": found.status or None,
-        "our_amount": found.our_amount,
-    }
+    return json.dumps(as_dict(report), separators=(",", ":"))
