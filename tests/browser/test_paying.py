@@ -171,6 +171,23 @@ def test_what_cannot_be_asked_for_is_said_at_its_field(desk: Page, demo: Demo) -
     assert demo.control("GET", "ledger") == before
 
 
+def test_a_callback_that_never_comes_does_not_keep_the_page_from_paid(
+    desk: Page, demo: Demo, phone: str
+) -> None:
+    demo.control("POST", "stories", {"phone": phone, "story": "callback_lost", "times": 1})
+    order(desk, "paybill", phone, 20)
+    assert "Paid" in verdict(desk)
+
+
+@pytest.fixture
+def unconfirmed(demo: Demo) -> Iterator[None]:
+    """No confirmation arrives either."""
+    demo.control("PATCH", "settings", {"confirmation_faults": {"drop": 1}})
+    yield
+    demo.control("PATCH", "settings", {"confirmation_faults": {}})
+
+
+@pytest.mark.usefixtures("unconfirmed")
 def test_a_lost_callback_leaves_the_payer_waiting_not_failed(
     desk: Page, demo: Demo, phone: str
 ) -> None:

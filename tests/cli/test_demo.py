@@ -135,6 +135,32 @@ def test_a_prompt_from_the_command_line_ends_with_its_own_exit_code(
     assert phone not in done.stdout + done.stderr
 
 
+def test_money_that_nobody_was_prompted_for_is_booked_and_can_be_asked_about(
+    demo: Demo, folder: Path
+) -> None:
+    merchant = demo.merchant("paybill")
+    payment = {"shortcode": merchant["shortcode"], "phone": "0711000055", "amount": 70}
+    paid = demo.control("POST", "payments", payment | {"account_reference": "ORDER1"})
+    keys = {"Authorization": f"Bearer {merchant['secret_key']}"}
+    for _ in range(100):
+        told = call("GET", f"{demo.base_url}/api/v1/payments", headers=keys)["data"]
+        if found := [row for row in told if row["receipt_number"] == paid["receipt"]]:
+            break
+        time.sleep(0.1)
+    assert (found[0]["status"], found[0]["amount"]) == ("Success", "70.00")
+    of = ("--merchant", merchant["name"], "--shortcode", merchant["shortcode"])
+    done = command_line(folder, "shortcodes", "ask", *of, paid["receipt"])
+    assert done.returncode == 0, done
+    for _ in range(150):
+        (inquiry,) = demo.control("GET", "inquiries")
+        if inquiry["deliveries"] and inquiry["deliveries"][0]["status"]:
+            break
+        time.sleep(0.1)
+    assert (inquiry["result_code"], inquiry["deliveries"][0]["status"]) == ("0", 200)
+    done = command_line(folder, "shortcodes", "pull", *of, "--number", "0722000000")
+    assert done.returncode == 0, done
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [({"--amount": "1.5"}, "whole shillings"), ({"--phone": "0201234567"}, "Kenyan")],

@@ -24,7 +24,7 @@ from milango.simulator.ids import EAT
 
 PASSKEY = "a-passkey-of-our-own"
 TIMESTAMP = "20260314101530"
-FAST = {"time_scale": 0.02, "duplicate_window_s": 0, "prompt_life_s": 3000}
+FAST: dict[str, Any] = {"time_scale": 0.02, "duplicate_window_s": 0, "prompt_life_s": 3000}
 """A story's second lasts 20 ms, a prompt a minute; result 17 is off unless a test wants it."""
 
 

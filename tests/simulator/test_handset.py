@@ -62,6 +62,17 @@ async def test_a_person_pays_wrongly_cancels_and_pays(merchant: Merchant, page: 
 
 
 @pytest.mark.browser
+async def test_a_person_pays_a_bill_without_a_prompt(merchant: Merchant, page: Page) -> None:
+    await page.goto(f"{merchant.address}/handset?phone={PAYER}")
+    await page.get_by_test_id("bill").locator("summary").click()
+    for field, text in (("number", "600100"), ("account", "ORDER 7"), ("amount", "70")):
+        await page.get_by_test_id(f"bill-{field}").fill(text)
+    await page.get_by_test_id("bill-send").click()
+    said = page.get_by_test_id("message")
+    await expect(said).to_contain_text("KES 70.00 sent to Business 600100 for account ORDER 7")
+
+
+@pytest.mark.browser
 async def test_the_address_chooses_the_phone_and_the_page_fits(
     merchant: Merchant, page: Page
 ) -> None:

@@ -33,10 +33,13 @@ DARAJA = (
 """The part of Daraja that this simulator speaks."""
 
 
-def create_app(**settings: Any) -> Starlette:
-    """A simulator of its own. `settings` are those of `Settings`; raises TypeError on others."""
+def create_app(*, key: str = "", **settings: Any) -> Starlette:
+    """A simulator of its own. `settings` are those of `Settings`; raises TypeError on others.
+
+    `key` is the private key (PEM, RSA) behind its certificate, for one that outlives the process.
+    """
     try:
-        world = World(changed(Settings(), settings))
+        world = World(changed(Settings(), settings), key)
     except ValueError as error:
         raise TypeError(str(error)) from None
 

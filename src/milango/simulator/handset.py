@@ -6,6 +6,7 @@ import html
 import re
 import time
 from collections.abc import Awaitable, Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from milango.simulator import magic
+from milango.simulator.book import Transaction
 from milango.simulator.ids import now
 from milango.simulator.ledger import Attempt
 from milango.simulator.stories import STORIES, Person
@@ -89,19 +91,52 @@ def message_view(attempt: Attempt) -> dict[str, Any]:
     }
 
 
+def paid_bill_view(transaction: Transaction) -> dict[str, Any]:
+    """What the payer is told of a payment that nobody had asked for."""
+    at, account = transaction.completed_at, transaction.account
+    paid = transaction.state == "completed"
+    text = _SMS["0"] if paid else "KES {amount} was not sent to {name}: {account} is not known."
+    return {
+        "id": transaction.receipt,
+        "paid": paid,
+        "at": f"{at:%H:%M}",
+        "text": text.format(
+            receipt=transaction.receipt,
+            amount=f"{transaction.amount:,}.00",
+            name=account.name,
+            account=transaction.account_reference or account.party_b,
+            date=f"{at.day}/{at.month}/{at:%y}",
+            time=f"{at:%H:%M}",
+        ),
+    }
+
+
+def _messages(world: World, phone: str) -> list[dict[str, Any]]:
+    """Newest first."""
+    ended = [
+        (attempt.ended_at or attempt.created_at, message_view(attempt))
+        for attempt in world.ledger.of_phone(phone)
+        if attempt.state != "open"
+    ]
+    bills = [
+        (transaction.completed_at, paid_bill_view(transaction))
+        for transaction in world.ledger.book
+        if transaction.kind == "counter" and transaction.phone == phone
+    ]
+    told = sorted([*ended, *bills], key=itemgetter(0))
+    return [message for _, message in reversed(told[-_MESSAGES_SHOWN:])]
+
+
 def _state(world: World, request: Request) -> Response:
     phone = normalise(request.query_params.get("phone", ""))
     if not phone:
         return JSONResponse({"error": "not a Kenyan mobile number"}, 400)
-    attempts = world.ledger.of_phone(phone)
-    ended = [attempt for attempt in attempts if attempt.state != "open"]
-    ended.sort(key=lambda attempt: attempt.ended_at or attempt.created_at)
     waiting = [attempt for attempt in world.ledger.open_attempts(phone) if attempt.story.shown]
     body = {
         "phone": phone,
         "time": f"{now():%H:%M}",
         "prompts": [prompt_view(attempt) for attempt in waiting],
-        "messages": [message_view(attempt) for attempt in reversed(ended[-_MESSAGES_SHOWN:])],
+        "messages": _messages(world, phone),
     }
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 

@@ -13,7 +13,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from milango.simulator.apps import Apps
@@ -23,11 +23,20 @@ _KEY_BITS = 2048
 
 
 class KeyPair:
-    """The pair whose certificate encrypts operators' passwords. Made when first wanted."""
+    """The pair whose certificate encrypts operators' passwords. Made when first wanted, unless a
+    private key (PEM) is given."""
+
+    def __init__(self, pem: str = "") -> None:
+        self._pem = pem
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
-        return rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+        if not self._pem:
+            return rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+        key = load_pem_private_key(self._pem.encode(), password=None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise TypeError("the key must be an RSA key")
+        return key
 
     @cached_property
     def certificate(self) -> bytes:

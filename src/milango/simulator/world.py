@@ -85,9 +85,9 @@ class Casting:
 class World:
     """Built once for each application; `reset` makes it new, the settings it was born with kept."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, key: str = "") -> None:
         self._first_settings = settings
-        self.key_pair = KeyPair()
+        self.key_pair = KeyPair(key)
         self._begin(settings)
 
     def _begin(self, settings: Settings) -> None:

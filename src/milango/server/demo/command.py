@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import threading
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from .home import Home
+
+T = TypeVar("T")
 
 HOST: Final = "127.0.0.1"
 PORT: Final = click.IntRange(1, 65535)
@@ -51,7 +56,7 @@ def demo(port: int, simulator_port: int, as_json: bool, fresh: bool, data: Path)
             "simulator_url": f"http://{HOST}:{simulator_port}",
             "merchants": merchants,
         }
-        _run(listeners, ready, home.installation()["admin_password"], as_json=as_json)
+        _run(listeners, ready, home.installation(), as_json=as_json)
     run.leave()
 
 
@@ -71,45 +76,69 @@ def _prepare(home: Home, port: int, simulator_port: int) -> list[dict[str, str]]
     return seed(home, port)
 
 
-def _run(listeners: list[Any], ready: dict[str, Any], password: str, *, as_json: bool) -> None:
+def _run(
+    listeners: list[Any], ready: dict[str, Any], installed: dict[str, Any], *, as_json: bool
+) -> None:
     from milango import tasks
     from milango.server import run
     from milango.server.asgi import application
 
-    from .seed import daraja_apps
-
     # By name: nothing of ours imports the simulator, so that it cannot share our mistakes.
     # Paying the same amount twice is what people do in a demo; in life result 17 would stop them.
-    simulator = import_module("milango.simulator.app").create_app(duplicate_window_s=0)
-    apps = daraja_apps()
+    simulator = import_module("milango.simulator.app").create_app(
+        key=installed["simulator_key"], duplicate_window_s=0
+    )
     sites = [
         run.site(application, listeners[0], grace=1, lifespan=True),
         run.site(simulator, listeners[1], grace=1, lifespan=True),
     ]
-    thread, stop = tasks.start()
+    at_work: list[tuple[threading.Thread, threading.Event]] = []
 
     async def announce() -> None:
-        await _register(apps, ready["simulator_url"])
+        await _go_live(ready["simulator_url"])
+        # Only now: the simulator has to know whom the worker asks for.
+        at_work.append(tasks.start())
         if as_json:
             click.echo(json.dumps(ready))
         else:
-            _print(ready, password)
+            _print(ready, installed["admin_password"])
 
     try:
         run.run(sites, ready=announce)
     finally:
-        stop.set()
-        thread.join(1)
+        for thread, stop in at_work:
+            stop.set()
+            thread.join(1)
 
 
-async def _register(apps: list[dict[str, Any]], simulator_url: str) -> None:
-    """Tell the simulator which Daraja apps there are, as Safaricom's portal would know them."""
+async def _go_live(simulator_url: str) -> None:
+    """Go through what a merchant goes through at Safaricom: tell the simulator which Daraja apps
+    there are, take an API operator's certificate home, register C2B and Pull."""
     import aiohttp
 
-    async with aiohttp.ClientSession() as session:
-        for app in apps:
-            async with session.post(f"{simulator_url}/control/apps", json=app) as answer:
-                answer.raise_for_status()
+    from .seed import connect, daraja_apps, equip
+
+    async with aiohttp.ClientSession(simulator_url, raise_for_status=True) as session:
+        async with session.get("/control/certificate") as answer:
+            certificate = await answer.text()
+        await _in_thread(lambda: equip(certificate))
+        for app in await _in_thread(daraja_apps):
+            async with session.post("/control/apps", json=app):
+                pass
+        await _in_thread(connect)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """The simulator answers from this loop, so that whoever asks it must wait elsewhere."""
+    from django.db import connections
+
+    def run() -> T:
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(run)
 
 
 def _print(ready: dict[str, Any], password: str) -> None:

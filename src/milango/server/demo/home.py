@@ -64,6 +64,8 @@ class Home:
             "secret_key": secrets.token_urlsafe(48),
             "admin_password": secrets.token_urlsafe(12),
         }
+        # One that is kept: the short codes keep the certificate, and the simulator keeps nothing.
+        known = {"simulator_key": known.get("simulator_key") or _rsa_key()} | known
         self._write(INSTALLATION, known | {"port": port, "simulator_port": simulator_port})
 
     def api_keys(self) -> dict[str, dict[str, str]]:
@@ -94,6 +96,19 @@ class Home:
         number = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o600)
         os.fchmod(number, 0o600)
         return os.fdopen(number, "r+", encoding="utf-8")
+
+
+def _rsa_key() -> str:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return pem.decode()
 
 
 def _lock(file: Any, folder: Path) -> None:

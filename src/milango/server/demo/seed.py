@@ -6,17 +6,24 @@ import secrets
 from typing import Any, Final, NamedTuple
 
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 
+from milango.conf import conf
 from milango.core.errors import Declined
-from milango.flows import callers, installations
-from milango.flows.credentials import add_credential
+from milango.flows import callers, confirmations, installations, pulls
+from milango.flows.clients import client_for
+from milango.flows.credentials import add_credential, change_credential
 from milango.flows.merchants import add_merchant, set_origins
-from milango.models import ApiKey, Merchant, MpesaCredential
+from milango.models import ApiKey, CredentialState, Merchant, MpesaCredential
 
 from .home import Home
 
 ACTOR: Final = "demo"
 ADMINISTRATOR: Final = "demo"
+OPERATOR: Final = "demo-operator"
+PAPERS: Final = "0722000000"
+"""The phone number on the short codes' papers."""
+
 SIMULATOR: Final = MpesaCredential.Environment.SIMULATOR.value
 
 
@@ -109,6 +116,44 @@ def _works(key: str, merchant: Merchant) -> bool:
     return bool(caller.merchant == merchant)
 
 
+def equip(certificate: str) -> None:
+    """Give the short codes what Safaricom would: an API operator, and Pull. Once; then they are
+    kept. The certificate is the simulator's, whose key the demo keeps."""
+    for credential in _seeded():
+        if not credential.initiator_name:
+            change_credential(
+                credential,
+                actor=ACTOR,
+                initiator_name=OPERATOR,
+                initiator_password=secrets.token_urlsafe(12),
+                initiator_certificate=certificate,
+                pull=True,
+            )
+
+
+def connect() -> None:
+    """Register C2B and Pull with the simulator, which remembers nothing from one run to the next.
+
+    Raises as the client does.
+    """
+    for credential in _seeded():
+        confirmations.register(credential, response_type="Completed", version="v2", actor=ACTOR)
+        client_for(credential).register_pull(PAPERS, conf().address("/callbacks/pull"))
+        # It has just begun, and has nothing yet to be pulled.
+        later = {"next_pull_at": timezone.now() + pulls.EVERY}
+        CredentialState.objects.update_or_create(credential=credential, defaults=later)
+
+
+def _seeded() -> list[MpesaCredential]:
+    rows = MpesaCredential.objects.filter(
+        environment=SIMULATOR,
+        active=True,
+        merchant__name__in=[each.name for each in SEEDS],
+        short_code__in=[each.short_code for each in SEEDS],
+    )
+    return list(rows.select_related("merchant"))
+
+
 def daraja_apps() -> list[dict[str, Any]]:
     """Every credential of the simulator environment, as the simulator's control API takes apps."""
     apps: dict[str, dict[str, Any]] = {}
@@ -130,6 +175,8 @@ def daraja_apps() -> list[dict[str, Any]]:
                 "party_b": row.party_b,
                 "passkey": row.passkey,
                 "name": row.merchant.name,
+                "initiator": row.initiator_name or None,
+                "initiator_password": row.initiator_password or None,
             }
         )
     return list(apps.values())

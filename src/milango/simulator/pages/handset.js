@@ -123,6 +123,28 @@ async function reply(body) {
   await look();
 }
 
+async function payBill() {
+  if (!phone || busy) {
+    at("bill-hint").textContent = busy ? "" : "Type this phone's number first";
+    return;
+  }
+  busy = true;
+  const answer = await fetch("/control/payments", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({
+      shortcode: at("bill-number").value,
+      account_reference: at("bill-account").value,
+      amount: Number(at("bill-amount").value),
+      phone,
+    }),
+  });
+  busy = false;
+  at("bill-hint").textContent = answer.ok ? "" : (await answer.json()).error;
+  if (answer.ok) at("bill").closest("details").open = false;
+  await look();
+}
+
 function press(key) {
   const pin = at("pin");
   pin.value = key === "⌫" ? pin.value.slice(0, -1) : (pin.value + key).slice(0, 4);
@@ -149,6 +171,10 @@ at("handset-phone").addEventListener("change", () => usePhone(at("handset-phone"
 at("prompt").addEventListener("submit", (event) => {
   event.preventDefault();
   if (/^[0-9]{4}$/.test(at("pin").value)) reply({ pin: at("pin").value });
+});
+at("bill").addEventListener("submit", (event) => {
+  event.preventDefault();
+  payBill();
 });
 at("cancel").addEventListener("click", () => reply({ cancel: true }));
 
