@@ -64,9 +64,13 @@ def _belongs_to_this_run(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves to each run its own: what meets no database need not meet PostgreSQL either."""
+    """Leaves to each run its own: what meets no database need not meet PostgreSQL either.
+
+    Slow ones come first: one that begins last would keep the other processes waiting.
+    """
     others = [item for item in items if not _belongs_to_this_run(item)]
     items[:] = [item for item in items if _belongs_to_this_run(item)]
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     config.hook.pytest_deselected(items=others)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 MILANGO = Path(sys.executable).with_name("milango")
-READY_WITHIN = 30
+READY_WITHIN = 90
 """Seconds, on a machine that is busy with other tests; five is the promise on a quiet one."""
 
 

@@ -15,7 +15,8 @@ from tests.demos import Demo
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+# Together: each process that has one of them runs a demo and a browser.
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("page")]
 
 KINDS = ["paybill", "till"]
 RECEIPT = re.compile(r"^[A-Z0-9]{10}$")

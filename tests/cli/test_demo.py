@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,20 +16,34 @@ import pytest
 
 from tests.demos import MILANGO, Demo, Refused, call, free_ports, plain_environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
 TEST_NUMBER = "254708374149"
 """Pays by itself after about a second."""
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo that ran once and has no payments: a first run takes seconds."""
+    folder = tmp_path_factory.mktemp("begun")
+    assert Demo(folder, "--fresh").stop() == (0, "", "")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(begun, tmp_path_factory.mktemp("demo"), dirs_exist_ok=True)
+
+
+@pytest.fixture
+def own_folder(begun: Path, tmp_path: Path) -> Path:
+    """A folder for one test alone, whose demo may be stopped."""
+    return shutil.copytree(begun, tmp_path / "demo")
 
 
 @pytest.fixture(scope="module")
 def demo(folder: Path) -> Iterator[Demo]:
-    running = Demo(folder, "--fresh")
+    running = Demo(folder)
     yield running
     running.stop()
 
@@ -196,29 +211,29 @@ def test_a_taken_port_is_said_in_a_sentence(demo: Demo, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-def test_the_data_outlive_a_change_of_port_and_fresh_forgets_them(tmp_path: Path) -> None:
-    first = Demo(tmp_path)
+def test_the_data_outlive_a_change_of_port_and_fresh_forgets_them(own_folder: Path) -> None:
+    first = Demo(own_folder)
     payment = push(first)
     settled(payment)
-    (tmp_path / "somebody's notes").write_text("keep")
+    (own_folder / "somebody's notes").write_text("keep")
     first.stop()
-    second = Demo(tmp_path)
+    second = Demo(own_folder)
     keys = {"Authorization": f"Bearer {first.merchant('paybill')['secret_key']}"}
     known = call("GET", f"{second.base_url}/api/v1/payments/{payment['id']}", headers=keys)
     assert known["status"] == "Success"
     assert second.ready["merchants"] == first.ready["merchants"]
     assert settled(push(second, amount=12))["status"] == "Success"
     assert second.stop(signal.SIGTERM) == (0, "", "")
-    third = Demo(tmp_path, "--fresh")
+    third = Demo(own_folder, "--fresh")
     with pytest.raises(Refused) as refused:
         call("GET", f"{third.base_url}/api/v1/payments", headers=keys)
     assert refused.value.code == 401
     third.stop()
-    assert (tmp_path / "somebody's notes").exists()
+    assert (own_folder / "somebody's notes").exists()
 
 
-def test_told_to_stop_it_leaves_nothing_running(tmp_path: Path) -> None:
-    running = Demo(tmp_path)
+def test_told_to_stop_it_leaves_nothing_running(own_folder: Path) -> None:
+    running = Demo(own_folder)
     payment = push(running, phone="0711222333")
     open_page = socket.create_connection(("127.0.0.1", running.ports[0]))
     path = f"/api/v1/payments/{payment['id']}/events"
@@ -238,8 +253,8 @@ def test_told_to_stop_it_leaves_nothing_running(tmp_path: Path) -> None:
     stream.close()
 
 
-def test_a_push_that_waits_for_daraja_does_not_hold_the_end_up(tmp_path: Path) -> None:
-    running = Demo(tmp_path)
+def test_a_push_that_waits_for_daraja_does_not_hold_the_end_up(own_folder: Path) -> None:
+    running = Demo(own_folder)
     running.control("PATCH", "settings", {"push_delay_ms": 60_000})
     body = {"phone_number": "0711222444", "amount": 1, "shortcode": "600100"}
     waiting = half_asked(running, "POST", "/api/v1/stk-push", body=json.dumps(body))

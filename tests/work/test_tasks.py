@@ -9,7 +9,11 @@ import pytest
 
 from .conftest import Installed, until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.slow,
+    pytest.mark.xdist_group("work"),
+]
 
 COUNT = """
 from django.db import connection
