@@ -31,12 +31,16 @@ async def listen(
     failures = 0
     while True:
         try:
-            async with await _connect() as listener:
+            listener = await _connect()
+            try:
                 failures = 0
                 for channel in channels:
                     await listener.execute(f"LISTEN {channel}")
                 missed()
                 await _hear(listener.pgconn, heard)
+            finally:
+                # Not with `async with`: it waits once more, and a loop that ends cancels that too.
+                await listener.close()
         except Exception as error:
             if not failures:
                 logger.warning("nobody is woken just now: %s", type(error).__name__)
