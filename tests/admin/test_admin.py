@@ -321,9 +321,12 @@ def test_a_doubt_is_resolved_with_a_note(staff, mine) -> None:
     staff.post(url(Doubt, "change", doubt.pk), {"resolution": "sent back by hand"})
     doubt.refresh_from_db()
     assert doubt.resolved_at is not None
-    assert AuditEntry.objects.filter(action="doubt.resolved").count() == 1
-    again = staff.post(url(Doubt, "change", doubt.pk), {"resolution": "nothing was owed"})
+    again = staff.post(url(Doubt, "change", doubt.pk), {"resolution": "something else"})
     assert again.status_code == 403, "nobody writes over what was found"
+    doubt.refresh_from_db()
+    assert doubt.resolution == "sent back by hand"
+    (entry,) = AuditEntry.objects.filter(action="doubt.resolved")
+    assert entry.detail == {"kind": doubt.kind, "resolution": "sent back by hand"}
     assert audit.first_broken() is None
 
 

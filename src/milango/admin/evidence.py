@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from milango.core.doubts import meaning_of
 from milango.core.errors import InvalidRequest
-from milango.flows import audit, doubts, errands
+from milango.flows import doubts, errands
 from milango.models import AuditEntry, Doubt, InboundCallback, Merchant, StatementImport
 
 from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, WaitsFilter, actor_of, long
@@ -74,20 +74,41 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
 
 
 class ResolutionForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    """How it was resolved: a note is the least that money asks for."""
+    """How something was resolved: a note is the least that money asks for."""
 
     resolution = forms.CharField(max_length=255, help_text="What you found, and what you did.")
 
-    class Meta:
-        model = Doubt
-        fields = ("resolution",)
+
+class ResolvableAdmin(ScopedAdmin):
+    """What waits for a person, who closes it with a note, by the command line's own flow."""
+
+    form = ResolutionForm
+    resolve: ClassVar[Callable[..., Any]]
+    """Takes the row's id, `actor` and `reason`."""
+
+    def waits(self, row: Any) -> bool:
+        """Whether it is still to be resolved: what was said once stays."""
+        return row.resolved_at is None
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Of what waits."""
+        open_ = obj is None or self.waits(obj)
+        return open_ and bool(super().has_change_permission(request, obj))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Close it; the flow writes down who did."""
+        note = form.cleaned_data["resolution"]
+        try:
+            type(self).resolve(obj.pk, actor=actor_of(request), reason=note)
+        except InvalidRequest as error:  # somebody else was faster
+            messages.error(request, str(error))
 
 
 @admin.register(Doubt)
-class DoubtAdmin(ScopedAdmin):
+class DoubtAdmin(ResolvableAdmin):
     """Contradictions and refunds that wait for a person. Resolving one moves no money."""
 
-    form = ResolutionForm
+    resolve = staticmethod(doubts.resolve)
     list_display = ("raised_at", "kind", "amount", "owner", "merchant", "resolved_at")
     list_filter = (WaitsFilter, MerchantFilter, "kind")
     list_select_related = ("merchant",)
@@ -101,11 +122,6 @@ class DoubtAdmin(ScopedAdmin):
         """Doubts come from evidence."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """What is resolved stays as it was written down."""
-        is_open = obj is None or obj.resolved_at is None
-        return is_open and super().has_change_permission(request, obj)
-
     @admin.display(description="what it means")
     def means(self, row: Doubt) -> str:
         """For the money."""
@@ -115,11 +131,6 @@ class DoubtAdmin(ScopedAdmin):
     def do_next(self, row: Doubt) -> str:
         """Before it is resolved."""
         return meaning_of(row.kind).do
-
-    def save_model(self, request: HttpRequest, obj: Doubt, form: Any, change: bool) -> None:
-        """Close it, and write down who did."""
-        closed = doubts.resolve(obj.pk, actor=actor_of(request), reason=obj.resolution)
-        obj.resolved_at = closed.resolved_at
 
 
 class UploadForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
@@ -150,19 +161,11 @@ class UploadForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
         return content
 
 
-class StatementForm(ResolutionForm):
-    """What became of a statement that does not add up."""
-
-    class Meta:
-        model = StatementImport
-        fields = ("resolution",)
-
-
 @admin.register(StatementImport)
-class StatementImportAdmin(ScopedAdmin):
+class StatementImportAdmin(ResolvableAdmin):
     """Statements that were imported. Those with an owner and no resolution wait for a person."""
 
-    form = StatementForm
+    resolve = staticmethod(doubts.resolve_statement)
     list_display = ("imported_at", "credential", "problem", "owner", "merchant", "resolved_at")
     list_filter = (WaitsFilter, MerchantFilter, "problem")
     list_select_related = ("merchant", "credential")
@@ -207,10 +210,9 @@ class StatementImportAdmin(ScopedAdmin):
         """On to the page that tells how far it is, and what was found."""
         return page_of(request.milango_errand)  # type: ignore[attr-defined]
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def waits(self, row: StatementImport) -> bool:
         """There is something to resolve while a person has it."""
-        waits = obj is None or (obj.owner != "" and obj.resolved_at is None)
-        return waits and super().has_change_permission(request, obj)
+        return row.owner != "" and super().waits(row)
 
     @admin.display(description="SHA-256 of the file")
     def file(self, row: StatementImport) -> str:
@@ -220,25 +222,15 @@ class StatementImportAdmin(ScopedAdmin):
     def save_model(
         self, request: HttpRequest, obj: StatementImport, form: Any, change: bool
     ) -> None:
-        """Have an uploaded file compared. Or close one that waits for a person, and write down who
-        did: it proves no more than before."""
-        if not change:
-            request.milango_errand = errands.upload_statement(  # type: ignore[attr-defined]
-                obj.credential,
-                form.cleaned_data["file"],
-                filename=form.filename,
-                actor=actor_of(request),
-            )
+        """Have an uploaded file compared, or close one that waits for a person."""
+        if change:
+            super().save_model(request, obj, form, change)
             return
-        obj.resolved_at = timezone.now()
-        obj.save(update_fields=["resolution", "resolved_at"])
-        audit.record(
-            actor_of(request),
-            "statement.resolved",
-            obj.public_id,
-            merchant=obj.merchant,
-            problem=obj.problem,
-            resolution=obj.resolution,
+        request.milango_errand = errands.upload_statement(  # type: ignore[attr-defined]
+            obj.credential,
+            form.cleaned_data["file"],
+            filename=form.filename,
+            actor=actor_of(request),
         )
 
 

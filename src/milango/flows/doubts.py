@@ -6,20 +6,22 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
 from django.db import transaction
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Min, QuerySet, Sum
 from django.utils import timezone
 
 from milango.core.errors import InvalidRequest
-from milango.models import Doubt, Merchant
+from milango.models import Doubt, Merchant, StatementImport
 
 from . import audit
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R", Doubt, StatementImport)
 
 OVERDUE: Final = timedelta(days=3)
 """How old an open doubt may get (threats B19)."""
@@ -89,23 +91,41 @@ def resolve(doubt_id: UUID, *, actor: str, reason: str) -> Doubt:
 
     Raises InvalidRequest without a reason, and for a doubt that is closed or not there.
     """
+    with transaction.atomic():
+        doubt = _closed(Doubt.objects.filter(pk=doubt_id), reason)
+        _audit(actor, "doubt.resolved", doubt, kind=doubt.kind)
+    return doubt
+
+
+def resolve_statement(import_id: UUID, *, actor: str, reason: str) -> StatementImport:
+    """The same for a statement that does not add up. It proves no more than before."""
+    with transaction.atomic():
+        statement = _closed(StatementImport.objects.filter(pk=import_id), reason)
+        _audit(actor, "statement.resolved", statement, problem=statement.problem)
+    return statement
+
+
+def _closed(rows: QuerySet[R], reason: str) -> R:
     reason = " ".join(reason.split())
     if not reason or len(reason) > 255:
         message = "Say in 1 to 255 characters what you found and what you did. It stays open."
         raise InvalidRequest(message, field="reason")
-    with transaction.atomic():
-        rows = Doubt.objects.select_related("merchant").select_for_update(of=("self",))
-        doubt = rows.filter(pk=doubt_id, resolved_at=None).first()
-        if doubt is None:
-            raise InvalidRequest("No open doubt has this id. Nothing was changed.", field="id")
-        doubt.resolved_at, doubt.resolution = timezone.now(), reason
-        doubt.save(update_fields=["resolved_at", "resolution"])
-        audit.record(
-            actor,
-            "doubt.resolved",
-            doubt.public_id,
-            merchant=doubt.merchant,
-            kind=doubt.kind,
-            resolution=reason,
-        )
-    return doubt
+    mine = rows.filter(resolved_at=None).select_related("merchant")
+    row = mine.select_for_update(of=("self",)).first()
+    if row is None:
+        what = rows.model._meta.verbose_name
+        raise InvalidRequest(f"No open {what} has this id. Nothing was changed.", field="id")
+    row.resolved_at, row.resolution = timezone.now(), reason
+    row.save(update_fields=["resolved_at", "resolution"])
+    return row
+
+
+def _audit(actor: str, action: str, row: Doubt | StatementImport, **detail: str) -> None:
+    audit.record(
+        actor,
+        action,
+        row.public_id,
+        merchant=row.merchant,
+        resolution=row.resolution,
+        **detail,
+    )

@@ -6,12 +6,15 @@ import os
 import secrets
 import threading
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from django.db import models
+from django.db.models import QuerySet
 
 from .clock import nanoseconds
+
+M = TypeVar("M", bound=models.Model)
 
 PREFIXES: Final = {
     "payment": "pay",
@@ -86,6 +89,12 @@ def parse_public_id(text: str, prefix: str) -> UUID | None:
         return UUID(hex=tail)
     except ValueError:
         return None
+
+
+def with_public_id(rows: QuerySet[M], text: str) -> M | None:
+    """The one of these rows that has this public id; None where there is none of them."""
+    known = parse_public_id(text.strip(), PREFIXES[str(rows.model._meta.model_name)])
+    return rows.filter(pk=known).first() if known else None
 
 
 class Identified(models.Model):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 import click
 
+from .find import merchant_named, row_named
 from .lazy import actor, with_django
 
-if TYPE_CHECKING:
-    from uuid import UUID
+LISTED: Final = "They are in: milango doubts list"
 
 
 @click.group()
@@ -29,8 +29,6 @@ def list_all(merchant: str | None, kind: str, resolved: bool) -> None:
     from rich.table import Table
 
     from milango.flows.doubts import listed
-
-    from .find import merchant_named
 
     rows = listed(merchant_named(merchant) if merchant else None, kind=kind, resolved=resolved)
     table = Table("id", "merchant", "payment", "kind", "KES", "days", "with", box=None)
@@ -64,9 +62,7 @@ def show(doubt: str) -> None:
 
     from .payments import line_of
 
-    row = Doubt.objects.select_related("payment", "merchant").filter(pk=_id_of(doubt)).first()
-    if row is None:
-        raise click.BadParameter(f"there is no doubt {doubt!r}.", param_hint="DOUBT")
+    row = row_named(Doubt.objects.select_related("payment", "merchant"), doubt, "DOUBT", LISTED)
     payment = row.payment
     click.echo(f"{row.kind}, KES {row.amount:,.2f}, raised {row.raised_at:%Y-%m-%d %H:%M} UTC")
     click.echo(f"  means     {meaning_of(row.kind).means}")
@@ -89,16 +85,8 @@ def show(doubt: str) -> None:
 def resolve(doubt: str, reason: str) -> None:
     """Close a doubt (dbt_…). It is written into the audit trail, and moves no money."""
     from milango.flows import doubts as flow
+    from milango.models import Doubt
 
-    closed = flow.resolve(_id_of(doubt), actor=actor(), reason=reason)
+    found = row_named(Doubt.objects.all(), doubt, "DOUBT", LISTED)
+    closed = flow.resolve(found.pk, actor=actor(), reason=reason)
     click.echo(f"Resolved {closed.public_id} ({closed.kind}).")
-
-
-def _id_of(text: str) -> UUID:
-    from milango.models.ids import parse_public_id
-
-    found = parse_public_id(text.strip(), "dbt")
-    if found is None:
-        message = f"{text!r} is no doubt's id. See: milango doubts list"
-        raise click.BadParameter(message, param_hint="DOUBT")
-    return found

@@ -11,17 +11,33 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 if TYPE_CHECKING:
+    from django.db.models import Model, QuerySet
+
     from milango.models import Merchant, MpesaCredential
+
+    M = TypeVar("M", bound=Model)
+
+
+def row_named(rows: QuerySet[M], text: str, argument: str, hint: str = "") -> M:
+    """The row with this public id (`whe_…`, `dbt_…`). Raises click.BadParameter, with the hint."""
+    from milango.models.ids import with_public_id
+
+    found = with_public_id(rows, text)
+    if found is None:
+        what = rows.model._meta.verbose_name
+        raise click.BadParameter(
+            f"there is no {what} {text!r}. {hint}".rstrip(), param_hint=argument
+        )
+    return found
 
 
 def merchant_named(text: str) -> Merchant:
     """The merchant with this name or id (`mer_…`). Raises click.BadParameter."""
     from milango.models import Merchant
-    from milango.models.ids import parse_public_id
+    from milango.models.ids import with_public_id
 
     found = Merchant.objects.filter(name__iexact=text.strip()).first()
-    if found is None and (known := parse_public_id(text.strip(), "mer")):
-        found = Merchant.objects.filter(pk=known).first()
+    found = found or with_public_id(Merchant.objects.all(), text)
     if found is None:
         names = ", ".join(Merchant.objects.order_by("name").values_list("name", flat=True)[:20])
         hint = f"There are: {names}." if names else "Add one with: milango merchants add NAME"

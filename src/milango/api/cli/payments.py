@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from .find import row_named
 from .lazy import actor, with_django
 
 if TYPE_CHECKING:
@@ -24,14 +25,9 @@ def payments() -> None:
 
 def _payment(text: str) -> Payment:
     from milango.models import Payment
-    from milango.models.ids import parse_public_id
 
-    known = parse_public_id(text.strip(), "pay")
-    found = known and Payment.objects.select_related("merchant").filter(pk=known).first()
-    if not found:
-        message = f"there is no payment {text!r}. An id begins with pay_, and is in the admin too."
-        raise click.BadParameter(message, param_hint="PAYMENT")
-    return found
+    rows = Payment.objects.select_related("merchant")
+    return row_named(rows, text, "PAYMENT", "An id begins with pay_, and is in the admin too.")
 
 
 @payments.command()
@@ -89,13 +85,9 @@ def approve(word: str) -> None:
     """Agree with another person's word (wrd_…) about a payment. One's own is refused."""
     from milango.flows.words import approve as agree
     from milango.models import OperatorWord
-    from milango.models.ids import parse_public_id
 
-    known = parse_public_id(word.strip(), "wrd")
-    found = known and OperatorWord.objects.filter(pk=known).first()
-    if not found:
-        message = f"there is no word {word!r}. They are in: milango payments waiting"
-        raise click.BadParameter(message, param_hint="WORD")
+    rows = OperatorWord.objects.all()
+    found = row_named(rows, word, "WORD", "They are in: milango payments waiting")
     settled = agree(found, actor=actor())
     click.echo(f"It counts: the payment is {settled.status}.")
 
