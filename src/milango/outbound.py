@@ -98,18 +98,18 @@ def check_url(url: str, *, anywhere: bool = False, own_host: str = "") -> str:
     """The address, if events may be sent there as far as its own words tell.
 
     `anywhere` (development only) also takes http, other ports and our own host. Raises
-    InvalidRequest with `field="url"`.
+    InvalidRequest `invalid_url` with `field="url"`.
     """
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip(".").lower(), parts.port
     except ValueError:
-        raise InvalidRequest("This is not an address.", field="url") from None
+        raise InvalidRequest("This is not an address.", field="url", code="invalid_url") from None
     wrong = _wrong_with(url, parts.scheme, host, "@" in parts.netloc)
     if not wrong and not anywhere:
         wrong = _too_free(parts.scheme, host, port, own_host.rstrip(".").lower())
     if wrong:
-        raise InvalidRequest(f"{wrong} Nothing is sent there.", field="url")
+        raise InvalidRequest(f"{wrong} Nothing is sent there.", field="url", code="invalid_url")
     return url
 
 

@@ -66,6 +66,17 @@ class Api:
         kind = named.pop("Content-Type", "application/json")
         return self.client.post(PUSH, data, content_type=kind, headers=self.headers | named)
 
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """Change something below /api/v1/; without a body, nothing is said."""
+        data = b"" if body is None else json.dumps(body).encode()
+        return self.client.generic(
+            method,
+            f"/api/v1/{path}",
+            data,
+            content_type="application/json",
+            headers=self.headers | headers,
+        )
+
     def get(self, path: str, **query: str) -> Any:
         """Read something below /api/v1/."""
         return self.client.get(f"/api/v1/{path}", query, headers=self.headers)

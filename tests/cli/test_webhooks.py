@@ -80,6 +80,26 @@ def test_a_test_event_is_due_and_can_be_replayed(milango: Milango) -> None:
     assert milango("webhooks", "replay", row.endpoint.public_id).exit_code == 2
 
 
+def test_a_removed_endpoint_keeps_its_log_and_can_be_brought_back(milango: Milango) -> None:
+    add(milango)
+    milango("trigger", "--merchant", "Duka")
+    name = WebhookEndpoint.objects.get().public_id
+    assert f"enable {name}" in milango("webhooks", "remove", name).output
+    assert "(removed)" in milango("webhooks", "list").output
+    assert WebhookDelivery.objects.get().state == "given_up"
+    assert milango("webhooks", "enable", name).exit_code == 0
+    assert WebhookEndpoint.objects.get().active
+
+
+@pytest.mark.parametrize(
+    "words", [("webhooks", "disable"), ("doubts", "show"), ("payments", "show")]
+)
+def test_an_id_that_is_none_of_ours_says_so(milango: Milango, words: tuple[str, str]) -> None:
+    refused = milango(*words, "mer_" + "0" * 32)
+    assert refused.exit_code == 2
+    assert "there is no" in refused.output
+
+
 def test_a_test_event_for_nobody_says_so(milango: Milango) -> None:
     make_merchant("Duka")
     assert "Nobody is told" in milango("trigger", "--merchant", "Duka").output

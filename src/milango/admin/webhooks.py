@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from milango.core.errors import InvalidRequest
 from milango.core.webhooks import EVENTS
-from milango.flows import audit, endpoints, errands
+from milango.flows import endpoints, errands
 from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 from .base import (
@@ -115,9 +115,8 @@ class WebhookEndpointAdmin(ScopedAdmin):
             endpoints.store(obj, actor=actor)
             request.milango_new_secret = obj.secret if made else ""  # type: ignore[attr-defined]
             return
-        super().save_model(request, obj, form, change)
-        names = sorted(form.changed_data)
-        audit.record(actor, "webhook.changed", obj.public_id, merchant=obj.merchant, fields=names)
+        if form.changed_data:
+            endpoints.change(obj, form.changed_data, actor=actor)
 
     def response_add(
         self, request: HttpRequest, obj: WebhookEndpoint, post_url_continue: str | None = None

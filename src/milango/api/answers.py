@@ -12,9 +12,10 @@ from rest_framework.exceptions import MethodNotAllowed
 
 from milango.core.answers import Answer, cors_headers, problem_answer
 from milango.core.errors import Declined, MilangoError
-from milango.core.intake import origin_of
 from milango.flows.callers import is_known_origin
 from milango.flows.problems import our_error
+
+from .requests import origin_in
 
 FOREIGN: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (MethodNotAllowed, "method_not_allowed", "This address does not take this method."),
@@ -46,11 +47,6 @@ def response_of(answer: Answer) -> HttpResponse:
         content_type=answer.content_type,
         headers=answer.headers,
     )
-
-
-def origin_in(request: HttpRequest) -> str | None:
-    """The web origin that a browser names."""
-    return origin_of(request.headers.get("Origin"))
 
 
 def is_listed(origin: str | None) -> bool:

@@ -17,7 +17,8 @@ from rest_framework.views import APIView
 from milango.core.answers import Answer, preflight_answer
 from milango.seen import requests
 
-from .answers import answer_of, is_listed, open_to_origin, origin_in, response_of
+from .answers import answer_of, is_listed, open_to_origin, response_of
+from .requests import origin_in
 
 View = Callable[..., HttpResponse]
 

@@ -31,7 +31,10 @@ def _document(public_url: str) -> bytes:
         "DESCRIPTION": ABOUT,
         "VERSION": __version__,
         "SERVERS": [{"url": public_url}] if public_url else [],
-        "TAGS": [{"name": "payments", "description": "Prompts, and what became of them."}],
+        "TAGS": [
+            {"name": "payments", "description": "Prompts, and what became of them."},
+            {"name": "webhooks", "description": "Who is told, and what was told to them."},
+        ],
         "SCHEMA_PATH_PREFIX": None,
         "SCHEMA_PATH_PREFIX_TRIM": False,
         "PREPROCESSING_HOOKS": [],

@@ -103,7 +103,8 @@ PUSH_EXAMPLE: Final[dict[str, Any]] = {
 }
 
 
-def _ref(name: str) -> dict[str, Any]:
+def ref(name: str) -> dict[str, Any]:
+    """A document of `schemas`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -132,12 +133,12 @@ EVERYWHERE: Final = (
 )
 
 
-def _answers(status: int, what: str, schema: str, example: Any, *codes: str) -> dict[str, Any]:
+def answers(status: int, what: str, schema: str, example: Any, *codes: str) -> dict[str, Any]:
     """All answers of an operation: the good one, and every problem by its status."""
     good = {
         "description": what,
         "headers": CACHE,
-        "content": {JSON: {"schema": _ref(schema), "example": example}},
+        "content": {JSON: {"schema": ref(schema), "example": example}},
     }
     by_status: dict[int, list[str]] = {}
     for code in PROBLEMS:
@@ -153,7 +154,7 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
     return {
         "description": titles,
         "headers": CACHE | HEADERS.get(status, {}),
-        "content": {CONTENT_TYPE: {"schema": _ref("Problem"), "examples": examples}},
+        "content": {CONTENT_TYPE: {"schema": ref("Problem"), "examples": examples}},
     }
 
 
@@ -164,7 +165,8 @@ def _problem_example(code: str) -> dict[str, Any]:
     return document | {"detail": detail}
 
 
-def _in_path(name: str, description: str, example: str) -> dict[str, Any]:
+def in_path(name: str, description: str, example: str) -> dict[str, Any]:
+    """A variable part of the path."""
     return {
         "name": name,
         "in": "path",
@@ -175,7 +177,8 @@ def _in_path(name: str, description: str, example: str) -> dict[str, Any]:
     }
 
 
-def _in_query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+def in_query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """A query parameter that may be left out."""
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
@@ -185,15 +188,19 @@ BAD_BODY: Final = (
     "too_deep",
     "missing_field",
     "unknown_field",
-    "invalid_phone",
-    "invalid_amount",
-    "invalid_environment",
-    "invalid_idempotency_key",
-    "ambiguous_shortcode",
     "body_too_large",
     "body_too_slow",
     "wrong_content_type",
 )
+BAD_KEY: Final = ("invalid_idempotency_key", "idempotency_conflict")
+
+IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A word of your own for this request, such as the order's number.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,255}$"},
+    "example": "order-1001-try-1",
+}
 
 PUSH: Final[dict[str, Any]] = {
     "operationId": "push",
@@ -204,29 +211,25 @@ PUSH: Final[dict[str, Any]] = {
     "that is refused sends no prompt.\n\nWith an `Idempotency-Key`, the same request may be "
     "repeated for 48 hours: it answers with the payment as it then stands, and sends nothing.",
     "security": [SECRET, PUBLISHABLE],
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "A word of your own for this request, such as the order's number.",
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,255}$"},
-            "example": "order-1001-try-1",
-        }
-    ],
+    "parameters": [IDEMPOTENCY_KEY],
     "requestBody": {
         "required": True,
-        "content": {JSON: {"schema": _ref("PushRequest"), "example": PUSH_EXAMPLE}},
+        "content": {JSON: {"schema": ref("PushRequest"), "example": PUSH_EXAMPLE}},
     },
-    "responses": _answers(
+    "responses": answers(
         202,
         "The payment, as it stands.",
         "Payment",
         PAYMENT_EXAMPLE,
         *BAD_BODY,
+        *BAD_KEY,
+        "invalid_phone",
+        "invalid_amount",
+        "invalid_environment",
+        "ambiguous_shortcode",
         "amount_not_open",
         "unknown_shortcode",
         "prompt_open",
-        "idempotency_conflict",
         "order_already_paid",
         "daraja_refused",
         "too_many",
@@ -246,10 +249,14 @@ STATUS: Final[dict[str, Any]] = {
     "host project that includes the addresses in its own server answers at once.",
     "security": [SECRET, PUBLISHABLE, TICKET],
     "parameters": [
-        _in_path("checkout_id", "`checkout_id` or CheckoutRequestID", CHECKOUT_ID),
-        _in_query("wait", "Seconds to wait for news, 60 at most.", type="string", example="25"),
+        in_path("checkout_id", "`checkout_id` or CheckoutRequestID", CHECKOUT_ID),
+        in_query("wait", "Seconds to wait for news, 60 at most.", type="string", example="25"),
     ],
-    "responses": _answers(200, "The status.", "PaymentStatus", STATUS_EXAMPLE),
+    "responses": answers(200, "The status.", "PaymentStatus", STATUS_EXAMPLE),
+}
+
+PAGE_LIMIT: Final = in_query("limit", "Entries on a page.", type="integer") | {
+    "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}
 }
 
 LIST: Final[dict[str, Any]] = {
@@ -259,44 +266,41 @@ LIST: Final[dict[str, Any]] = {
     "description": "Newest first. Follow `has_more` with `starting_after`.",
     "security": [SECRET],
     "parameters": [
-        _in_query("limit", "Payments on a page.", type="integer", minimum=1, maximum=MOST)
-        | {"schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}},
-        _in_query(
+        PAGE_LIMIT,
+        in_query(
             "starting_after",
             "The id of the last payment of the page before.",
             type="string",
             pattern="^pay_[0-9a-f]{32}$",
         ),
-        _in_query(
+        in_query(
             "status",
             "Only these.",
             type="string",
             enum=["Pending", "Success", "Failed", "Reversed", "Voided"],
         ),
-        _in_query("phone_number", "The payer.", type="string", pattern="^254[17][0-9]{8}$"),
-        _in_query("shortcode", "Paybill or till.", type="string", pattern="^[0-9]{5,7}$"),
-        _in_query("receipt_number", "M-Pesa's code.", type="string", pattern="^[A-Za-z0-9]{1,32}$"),
-        _in_query("order_id", "Your order.", type="string", pattern="^[!-~]{1,64}$"),
-        _in_query(
+        in_query("phone_number", "The payer.", type="string", pattern="^254[17][0-9]{8}$"),
+        in_query("shortcode", "Paybill or till.", type="string", pattern="^[0-9]{5,7}$"),
+        in_query("receipt_number", "M-Pesa's code.", type="string", pattern="^[A-Za-z0-9]{1,32}$"),
+        in_query("order_id", "Your order.", type="string", pattern="^[!-~]{1,64}$"),
+        in_query(
             "account_reference",
             "The account number that the payer read.",
             type="string",
             pattern="^[A-Za-z0-9./_-][A-Za-z0-9 ./_-]{0,11}$",
         ),
-        _in_query(
+        in_query(
             "service_type",
             "What was paid for.",
             type="string",
             pattern="^[a-z][a-z0-9_]{0,31}$",
         ),
-        _in_query(
+        in_query(
             "created_after", "From this time on, included.", type="string", format="date-time"
         ),
-        _in_query(
-            "created_before", "Until this time, excluded.", type="string", format="date-time"
-        ),
+        in_query("created_before", "Until this time, excluded.", type="string", format="date-time"),
     ],
-    "responses": _answers(
+    "responses": answers(
         200,
         "One page.",
         "PaymentList",
@@ -312,13 +316,13 @@ ONE: Final[dict[str, Any]] = {
     "summary": "Read a payment",
     "description": "Another merchant's payment is as absent as one that never was.",
     "security": [SECRET],
-    "parameters": [_in_path("payment_id", "The payment's `id`", PAYMENT_ID)],
-    "responses": _answers(
+    "parameters": [in_path("payment_id", "The payment's `id`", PAYMENT_ID)],
+    "responses": answers(
         200, "The payment.", "Payment", PAYMENT_EXAMPLE, "not_found", "secret_key_required"
     ),
 }
 
-_TIMELINE: Final = _answers(
+_TIMELINE: Final = answers(
     200,
     "The timeline, or a stream of it.",
     "EventList",
@@ -328,7 +332,7 @@ _TIMELINE: Final = _answers(
     "too_many_streams",
 )
 _TIMELINE["200"]["content"]["text/event-stream"] = {
-    "schema": _ref("Event"),
+    "schema": ref("Event"),
     "example": EVENT_EXAMPLE,
 }
 _TIMELINE["204"] = {"description": "A stream that is resumed after its end: nothing will come."}
@@ -343,8 +347,8 @@ EVENTS: Final[dict[str, Any]] = {
     "Streams need Milango's own server; elsewhere the answer is the list.",
     "security": [SECRET, TICKET],
     "parameters": [
-        _in_path("payment_id", "The payment's `id`", PAYMENT_ID),
-        _in_query("last_event_id", "As the header `Last-Event-ID`.", type="string", example="2"),
+        in_path("payment_id", "The payment's `id`", PAYMENT_ID),
+        in_query("last_event_id", "As the header `Last-Event-ID`.", type="string", example="2"),
     ],
     "responses": _TIMELINE,
 }

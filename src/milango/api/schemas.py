@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from milango.core.webhook_inputs import LONGEST_KEPT, LONGEST_URL
+from milango.core.webhooks import EVENTS
+
 Moment = Annotated[str, Meta(description="UTC", extra_json_schema={"format": "date-time"})]
 Money = Annotated[str, Meta(description="KES", pattern=r"^[0-9]+\.[0-9]{2}$")]
 Metadata = Annotated[
@@ -181,6 +184,143 @@ class EventList(msgspec.Struct, kw_only=True):
     has_more: bool
 
 
+EndpointId = Annotated[str, Meta(pattern="^whe_[0-9a-f]{32}$")]
+EventTypes = Annotated[
+    list[Annotated[str, Meta(extra_json_schema={"enum": list(EVENTS)})]],
+    Meta(description="Empty: all of them."),
+]
+FullPhone = Annotated[bool, Meta(description="Send the payer's whole number, not a masked one.")]
+Url = Annotated[str, Meta(description="https, on port 443.", max_length=LONGEST_URL)]
+
+
+class NewWebhookEndpoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An address that wants to be told."""
+
+    url: Url
+    event_types: EventTypes | None = None
+    full_phone: FullPhone | None = None
+    ed25519: (
+        Annotated[bool, Meta(description="Sign with a key pair too: `public_key` verifies it.")]
+        | None
+    ) = None
+
+
+class WebhookEndpointChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is to be changed; what is not named stays."""
+
+    url: Url | None = None
+    event_types: EventTypes | None = None
+    full_phone: FullPhone | None = None
+    active: Annotated[bool, Meta(description="false: tell it nothing any more.")] | None = None
+
+
+class SecretRotation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A new secret."""
+
+    keep_hours: (
+        Annotated[
+            int,
+            Meta(description="How long the secret before signs too.", ge=0, le=LONGEST_KEPT),
+        ]
+        | None
+    ) = None
+
+
+class TestEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a test says."""
+
+    event_type: (
+        Annotated[
+            str, Meta(description="A `ping` by default.", extra_json_schema={"enum": list(EVENTS)})
+        ]
+        | None
+    ) = None
+
+
+class ReplayRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A span of time, 31 days at most."""
+
+    since: Annotated[Moment, Meta(description="From then on, included.")]
+    until: Annotated[Moment, Meta(description="Up to then, excluded; now by default.")] | None = (
+        None
+    )
+    event_types: EventTypes | None = None
+
+
+class WebhookEndpoint(msgspec.Struct, kw_only=True):
+    """An address that is told what happens."""
+
+    id: EndpointId
+    object: Literal["webhook_endpoint"]
+    url: str
+    event_types: EventTypes
+    full_phone: FullPhone
+    active: bool
+    disabled_at: Moment | None
+    disabled_reason: Annotated[
+        str | None, Meta(description="`by hand`, `failing`, `gone` (it answered 410), `removed`.")
+    ]
+    failing_since: Annotated[Moment | None, Meta(description="Nothing was taken since.")]
+    version: Annotated[int, Meta(description="The shape of what it is told.")]
+    public_key: Annotated[str | None, Meta(description="`whpk_…`, of an Ed25519 key.")]
+    old_secret_until: Annotated[
+        Moment | None, Meta(description="Until then the secret before signs too.")
+    ]
+    created_at: Moment
+    secret: Annotated[str | UnsetType, Meta(description="In the answer that made it alone.")] = (
+        UNSET
+    )
+
+
+class WebhookEndpointList(msgspec.Struct, kw_only=True):
+    """A page of webhook endpoints, newest first."""
+
+    object: Literal["list"]
+    data: list[WebhookEndpoint]
+    has_more: bool
+
+
+class WebhookAttempt(msgspec.Struct, kw_only=True):
+    """One try to deliver."""
+
+    at: Moment
+    status: Annotated[int | None, Meta(description="HTTP; null: no answer.")]
+    ms: Annotated[int, Meta(description="Milliseconds until the answer.")]
+    error: Annotated[str | None, Meta(description="Why there was no answer.")]
+    answer: Annotated[str, Meta(description="The first 4 KB, as text. Escape it.")]
+
+
+class WebhookDelivery(msgspec.Struct, kw_only=True):
+    """One event that is told to one endpoint."""
+
+    id: Annotated[str, Meta(pattern="^whd_[0-9a-f]{32}$")]
+    object: Literal["webhook_delivery"]
+    endpoint: EndpointId
+    event: Annotated[str, Meta(description="The `webhook-id`, the same at every attempt.")]
+    event_type: str
+    payment: str | None
+    state: Literal["due", "delivered", "given_up"]
+    attempts: int
+    next_attempt_at: Moment | None
+    created_at: Moment
+    log: list[WebhookAttempt] | UnsetType = UNSET
+
+
+class WebhookDeliveryList(msgspec.Struct, kw_only=True):
+    """A page of deliveries, the newest event first."""
+
+    object: Literal["list"]
+    data: list[WebhookDelivery]
+    has_more: bool
+
+
+class Replay(msgspec.Struct, kw_only=True):
+    """What was made due again."""
+
+    object: Literal["replay"]
+    deliveries: Annotated[int, Meta(description="How many are due again.", ge=0)]
+
+
 class FieldProblem(msgspec.Struct, kw_only=True):
     """One field at fault."""
 
@@ -210,7 +350,12 @@ class Problem(msgspec.Struct, kw_only=True):
     daraja_code: Annotated[str | UnsetType, Meta(description="Daraja's own error code.")] = UNSET
 
 
-SHOWN = (PushRequest, PaymentStatus, Payment, PaymentList, Event, EventList, Problem)
+SHOWN = (
+    *(PushRequest, PaymentStatus, Payment, PaymentList, Event, EventList),
+    *(NewWebhookEndpoint, WebhookEndpointChange, SecretRotation, TestEvent, ReplayRequest),
+    *(WebhookEndpoint, WebhookEndpointList, WebhookDelivery, WebhookDeliveryList, Replay),
+    Problem,
+)
 
 
 def components() -> dict[str, Any]:

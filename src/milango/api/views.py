@@ -10,20 +10,15 @@ from milango.core import inputs
 from milango.core.answers import Answer, document_answer
 from milango.core.errors import Declined
 from milango.core.filters import read_page
-from milango.core.intake import check_content_type
-from milango.flows import callers, read
+from milango.flows import read
 from milango.flows.charge import charge
 from milango.flows.present import payment_document
 
 from . import operations
-from .answers import origin_in, response_of
+from .answers import response_of
 from .callbacks import mpesa_callback as mpesa_callback
 from .door import Door, plain_door
-from .requests import peer_in, read_body
-
-
-def _caller(request: HttpRequest) -> callers.Caller:
-    return callers.authenticate(request.headers.get("Authorization"), origin_in(request))
+from .requests import caller_in, json_in, key_in, origin_in, peer_in, query_in
 
 
 def _reader(request: HttpRequest) -> read.Reader:
@@ -41,13 +36,11 @@ class STKPushAPIView(Door):
     def post(self, request: Request) -> HttpResponse:
         """Send one prompt. Checked in this order: type, size, key, scope, fields."""
         asked = request._request
-        check_content_type(asked.headers.get("Content-Type"))
-        body = read_body(asked, inputs.BODY_LIMIT)
-        caller = _caller(asked)
+        body = json_in(asked)
+        caller = caller_in(asked)
         caller.require("charge")
         push = inputs.read_push(body)
-        key = inputs.idempotency_key(asked.headers.get("Idempotency-Key"))
-        payment = charge(caller, push, idempotency_key=key, peer=peer_in(asked))
+        payment = charge(caller, push, idempotency_key=key_in(asked), peer=peer_in(asked))
         document = payment_document(payment, secret=not caller.publishable)
         return response_of(document_answer(document, 202))
 
@@ -68,11 +61,10 @@ class PaymentListView(Door):
     @extend_schema(operation=operations.LIST)
     def get(self, request: Request) -> HttpResponse:
         """One page, newest first."""
-        caller = _caller(request._request)
+        caller = caller_in(request._request)
         caller.require_secret()
-        given = request._request.GET
-        pairs = [(name, value) for name, values in given.lists() for value in values]
-        return response_of(document_answer(read.page_of(caller, read_page(pairs))))
+        page = read_page(query_in(request._request))
+        return response_of(document_answer(read.page_of(caller, page)))
 
 
 class PaymentView(Door):
@@ -81,7 +73,8 @@ class PaymentView(Door):
     @extend_schema(operation=operations.ONE)
     def get(self, request: Request, payment_id: str) -> HttpResponse:
         """The whole payment."""
-        return response_of(document_answer(read.payment_of(_caller(request._request), payment_id)))
+        caller = caller_in(request._request)
+        return response_of(document_answer(read.payment_of(caller, payment_id)))
 
 
 class PaymentEventsView(Door):

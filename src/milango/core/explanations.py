@@ -40,14 +40,14 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "Flatten `metadata`.",
     ),
     "missing_field": Explanation(
-        "`phone_number`, `amount` or `shortcode` is not there.",
+        "A field that is required is not there; `field` and `errors` name it.",
         "Nothing was stored, no prompt was sent.",
         "Add the field that is named.",
     ),
     "unknown_field": Explanation(
         "The body has a field that we do not know, perhaps a misspelt one.",
         "Nothing was stored, no prompt was sent.",
-        "Correct the name, or put your own data into `metadata`.",
+        "Correct the name. Your own data about a payment go into `metadata`.",
     ),
     "invalid_phone": Explanation(
         "Not a Kenyan mobile number: a landline, too short, foreign, or letters.",
@@ -68,6 +68,17 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "`environment` is not `production`, `sandbox` or `simulator`.",
         "Nothing was stored, no prompt was sent.",
         "Leave it out, unless one short code has credentials in several environments.",
+    ),
+    "invalid_url": Explanation(
+        "Nothing is sent to this address: it is not https on port 443, holds a user name, or "
+        "leads into a private network.",
+        "Nothing was stored, and nothing was changed.",
+        "Give an address of yours that is open to the internet, as in `https://shop.example/hook`.",
+    ),
+    "invalid_event_type": Explanation(
+        "`event_types` names an event that there is not, or is not a list.",
+        "Nothing was stored, and nothing was changed.",
+        "Use the events that `openapi.json` lists, or an empty list for all of them.",
     ),
     "invalid_filter": Explanation(
         "A parameter of the list is unknown, given twice, or has no usable value.",
@@ -105,7 +116,8 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "Send `Authorization: Bearer sk_…`. `milango keys create` makes a key.",
     ),
     "wrong_scope": Explanation(
-        "The key lacks the scope that this takes: `charge` for a prompt, `read` to read.",
+        "The key lacks the scope that this takes: `charge` for a prompt, `read` to read, `manage` "
+        "to change webhook endpoints.",
         "Nothing was stored, no prompt was sent.",
         "Use a key that has it.",
     ),
@@ -130,9 +142,9 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "Ask for the prompt from your server, or make a key with an open amount.",
     ),
     "not_found": Explanation(
-        "There is nothing at this address, or no such payment of yours.",
+        "There is nothing at this address, or nothing of yours that has this id.",
         "Nothing was asked of anybody.",
-        "Check the id and whose key it is. Another merchant's payment looks just like this.",
+        "Check the id and whose key it is. What is another merchant's looks just like this.",
     ),
     "unknown_shortcode": Explanation(
         "You have no active credential for this short code.",
@@ -153,6 +165,16 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "A payment with this `order_id` has succeeded before.",
         "No prompt was sent, so nobody pays twice.",
         "Show the order as paid.",
+    ),
+    "endpoint_disabled": Explanation(
+        "The webhook endpoint is told nothing, tests included.",
+        "No payment is touched; what is due for it waits.",
+        "Enable it with `active: true`, then send the test.",
+    ),
+    "too_many_endpoints": Explanation(
+        "The merchant has as many active webhook endpoints as there may be: 50.",
+        "No payment is touched, and nothing was changed.",
+        "Disable or remove one that is not needed any more.",
     ),
     "daraja_refused": Explanation(
         "Daraja said a definite no; `daraja_code` is its own code.",

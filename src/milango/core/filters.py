@@ -1,9 +1,9 @@
-"""What a list of payments may be asked for. Pure: query parameters in, a `PageRequest` out."""
+"""What a list may be asked for. Pure: query parameters in, a `PageRequest` out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -14,36 +14,41 @@ from . import references
 from .errors import InvalidRequest
 from .payments import Status
 from .phones import normalise
+from .webhooks import STATES
 
 LIMIT: Final = 20
 MOST: Final = 100
 
 
 class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of payments, newest first."""
+    """One page of a list, newest first."""
 
     where: dict[str, Any] = {}
     """Filters by their name in the API, with checked values."""
     limit: int = LIMIT
     starting_after: UUID | None = None
-    """The last payment of the page before."""
+    """What stood last on the page before."""
 
 
-def read_page(pairs: Iterable[tuple[str, str]]) -> PageRequest:
-    """A page request from query parameters.
+Readers = Mapping[str, Callable[[str], Any]]
+
+
+def read_page(pairs: Iterable[tuple[str, str]], readers: Readers | None = None) -> PageRequest:
+    """A page request from query parameters, of payments unless `readers` says of what.
 
     Raises InvalidRequest `invalid_filter`, naming the parameter, for one that is unknown, given
     twice or not usable.
     """
     values: dict[str, Any] = {}
+    readers = READERS if readers is None else readers
     for name, text in pairs:
-        if name not in READERS:
-            known = ", ".join(READERS)
+        if name not in readers:
+            known = ", ".join(readers)
             raise _invalid(name[:40], f"There is no such filter; the filters are {known}.")
         if name in values:
             raise _invalid(name, f"{name} is given twice.")
         try:
-            values[name] = READERS[name](text)
+            values[name] = readers[name](text)
         except ValueError as error:
             raise _invalid(name, str(error)) from None
     limit = values.pop("limit", LIMIT)
@@ -61,16 +66,26 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _payment_id(text: str) -> UUID:
-    match = re.fullmatch("pay_([0-9a-f]{32})", text)
-    if match is None:
-        raise ValueError("starting_after must be the id of a payment, such as pay_0190….")
-    return UUID(hex=match[1])
+def _last_of(prefix: str, what: str) -> Callable[[str], UUID]:
+    def read(text: str) -> UUID:
+        match = re.fullmatch(f"{prefix}_([0-9a-f]{{32}})", text)
+        if match is None:
+            message = f"starting_after must be the id of a {what}, such as {prefix}_0190…."
+            raise ValueError(message)
+        return UUID(hex=match[1])
+
+    return read
 
 
 def _status(text: str) -> str:
     if text not in {status.value for status in Status}:
         raise ValueError(f"status must be one of {', '.join(status.value for status in Status)}.")
+    return text
+
+
+def _state(text: str) -> str:
+    if text not in STATES:
+        raise ValueError(f"state must be one of {', '.join(STATES)}.")
     return text
 
 
@@ -80,7 +95,8 @@ def _receipt(text: str) -> str:
     return text.upper()
 
 
-def _moment(text: str) -> datetime:
+def read_moment(text: str) -> datetime:
+    """An instant from ISO 8601 with a zone. Raises ValueError."""
     message = "Give a time with its zone, such as 2026-03-01T00:00:00Z."
     try:
         moment = datetime.fromisoformat(text)
@@ -93,7 +109,7 @@ def _moment(text: str) -> datetime:
 
 READERS: Final[dict[str, Callable[[str], Any]]] = {
     "limit": _limit,
-    "starting_after": _payment_id,
+    "starting_after": _last_of("pay", "payment"),
     "status": _status,
     "phone_number": normalise,
     "shortcode": references.short_code,
@@ -101,6 +117,17 @@ READERS: Final[dict[str, Callable[[str], Any]]] = {
     "order_id": references.order_id,
     "account_reference": references.account_reference,
     "service_type": references.service_type,
-    "created_after": _moment,
-    "created_before": _moment,
+    "created_after": read_moment,
+    "created_before": read_moment,
 }
+
+ENDPOINTS: Final[Readers] = {
+    "limit": _limit,
+    "starting_after": _last_of("whe", "webhook endpoint"),
+}
+DELIVERIES: Final[Readers] = {
+    "limit": _limit,
+    "starting_after": _last_of("whd", "delivery"),
+    "state": _state,
+}
+"""The same for a merchant's webhook endpoints, and for the deliveries of one of them."""

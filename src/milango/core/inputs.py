@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -120,13 +120,24 @@ REQUIRED: Final = ("phone_number", "amount", "shortcode")
 
 def read_push(body: bytes) -> PushRequest:
     """A push request from a JSON body. Raises InvalidRequest, naming every field at fault."""
+    return PushRequest(**read_fields(body, READERS, REQUIRED))
+
+
+def read_fields(
+    body: bytes, readers: Mapping[str, Callable[[Any], Any]], required: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The fields of a JSON object, each as its reader gives it; null is as good as absent.
+
+    Raises InvalidRequest, naming every field at fault: what a reader refuses, what is missing and
+    what has no reader.
+    """
     document = read_json(body)
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.", code="invalid_json")
-    errors = [_missing(name) for name in REQUIRED if document.get(name) is None]
-    errors += [_unknown(name) for name in document if name not in READERS]
+    errors = [_missing(name) for name in required if document.get(name) is None]
+    errors += [_unknown(name, readers) for name in document if name not in readers]
     values = {}
-    for name, reader in READERS.items():
+    for name, reader in readers.items():
         if document.get(name) is None:
             continue
         try:
@@ -136,15 +147,15 @@ def read_push(body: bytes) -> PushRequest:
             errors.append(error)
     if errors:
         raise InvalidFields(errors)
-    return PushRequest(**values)
+    return values
 
 
 def _missing(name: str) -> InvalidRequest:
     return InvalidRequest(f"{name} is required.", field=name, code="missing_field")
 
 
-def _unknown(name: str) -> InvalidRequest:
-    known = ", ".join(READERS)
+def _unknown(name: str, readers: Iterable[str]) -> InvalidRequest:
+    known = ", ".join(readers)
     message = f"There is no such field; the fields are {known}."
     return InvalidRequest(message, field=name[:40], code="unknown_field")
 

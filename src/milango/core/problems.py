@@ -26,6 +26,8 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "invalid_amount": (400, "Not an amount that can be asked for"),
     "invalid_idempotency_key": (400, "Not a usable Idempotency-Key"),
     "invalid_environment": (400, "Not an environment"),
+    "invalid_url": (400, "Not an address that events are sent to"),
+    "invalid_event_type": (400, "There is no such event"),
     "invalid_filter": (400, "Not a usable filter"),
     "ambiguous_shortcode": (400, "The short code has several environments"),
     "body_too_large": (413, "The body is too large"),
@@ -45,6 +47,8 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "prompt_open": (409, "A prompt is already open on this phone"),
     "idempotency_conflict": (409, "The Idempotency-Key was used for another request"),
     "order_already_paid": (409, "The order is already paid"),
+    "endpoint_disabled": (409, "The webhook endpoint is disabled"),
+    "too_many_endpoints": (409, "There are too many webhook endpoints"),
     "daraja_refused": (422, "Daraja refused the request"),
     "too_many": (429, "Too many requests"),
     # Not now

@@ -60,6 +60,9 @@ EVENTS: Final = {
 }
 """Everything that an endpoint may subscribe to."""
 
+STATES: Final = ("due", "delivered", "given_up")
+"""How far a delivery got."""
+
 VERSIONS: Final = (1,)
 """Shapes of the payload that are still written; an endpoint keeps the one that it was made with."""
 
@@ -92,8 +95,8 @@ def event_types(wanted: list[str]) -> list[str]:
     """A list of event types, without repeats. Raises InvalidRequest for one that does not exist."""
     for name in wanted:
         if name not in EVENTS:
-            message = f"There is no event {name!r}. There are: {', '.join(EVENTS)}."
-            raise InvalidRequest(message, field="event_types")
+            message = f"There is no event {name[:40]!r}. There are: {', '.join(EVENTS)}."
+            raise InvalidRequest(message, field="event_types", code="invalid_event_type")
     return list(dict.fromkeys(wanted))
 
 

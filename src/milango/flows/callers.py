@@ -36,6 +36,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def publishable(self) -> bool:
         return self.kind == ApiKey.Kind.PUBLISHABLE.value
 
+    @property
+    def actor(self) -> str:
+        """How the audit trail names whoever holds the key."""
+        return f"key {self.key.hint}…" if self.key else "key"
+
     def require(self, scope: str) -> None:
         """Raise Declined `wrong_scope` unless the key has the scope."""
         if scope not in self.scopes:

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from milango import signals
 from milango.conf import conf
-from milango.core.errors import InvalidRequest
+from milango.core.errors import Declined, InvalidRequest
 from milango.core.webhooks import FAILING_FOR, OLD_SECRET_FOR, VERSIONS, event_types
 from milango.models import AuditEntry, Merchant, PaymentEvent, WebhookDelivery, WebhookEndpoint
 from milango.models.ids import first_uuid7, uuid7
@@ -35,6 +35,12 @@ MILANGO: Final = "milango"
 """The actor, where nobody but time and answers has decided."""
 
 BATCH: Final = 500
+
+MOST: Final = 50
+"""Active endpoints of one merchant: every event of its payments makes a row for each."""
+
+REMOVED: Final = "removed"
+"""Why an endpoint is disabled that its merchant has removed: its log stays, and outlives it."""
 
 
 def new_secret() -> str:
@@ -95,12 +101,31 @@ def add(
 def store(endpoint: WebhookEndpoint, *, actor: str) -> WebhookEndpoint:
     """`add` for a row that a form has filled in already."""
     check(endpoint)
+    _require_room(endpoint.merchant)
     endpoint.secret = check_secret(endpoint.secret or new_secret())
     endpoint.payload_version = VERSIONS[-1]
     with transaction.atomic():
         endpoint.save(force_insert=True)
         _audit(actor, "webhook.added", endpoint, url=endpoint.url, events=endpoint.event_types)
     return endpoint
+
+
+def _require_room(merchant: Merchant) -> None:
+    if WebhookEndpoint.objects.filter(merchant=merchant, active=True).count() >= MOST:
+        message = f"A merchant has {MOST} active webhook endpoints at most. Disable one first."
+        raise Declined("too_many_endpoints", message)
+
+
+def change(endpoint: WebhookEndpoint, fields: Iterable[str], *, actor: str) -> None:
+    """Write down these fields of the row, as they stand in it now; audited by their names.
+
+    What is due for it goes to the new address. Raises InvalidRequest like `add`.
+    """
+    names = sorted(fields)
+    check(endpoint)
+    with transaction.atomic():
+        endpoint.save(update_fields=names)
+        _audit(actor, "webhook.changed", endpoint, fields=names)
 
 
 def rotate(
@@ -129,8 +154,31 @@ def disable(endpoint: WebhookEndpoint, *, actor: str, reason: str = "by hand") -
     endpoint.refresh_from_db()
 
 
+def remove(endpoint: WebhookEndpoint, *, actor: str) -> None:
+    """Disable it for good: what is due for it is given up. What it was told stays on record.
+
+    An operator's `enable` brings it back.
+    """
+    with transaction.atomic():
+        _audit(actor, "webhook.removed", endpoint, url=endpoint.url)
+        disable(endpoint, actor=actor, reason=REMOVED)
+        # One that was disabled already is now removed.
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(disabled_reason=REMOVED)
+        _give_up([endpoint.pk])
+    endpoint.refresh_from_db()
+
+
+def _give_up(endpoint_ids: Iterable[UUID]) -> None:
+    due = WebhookDelivery.objects.filter(
+        endpoint_id__in=endpoint_ids, state=WebhookDelivery.State.DUE.value
+    )
+    due.update(state=WebhookDelivery.State.GIVEN_UP.value, next_attempt_at=None)
+
+
 def enable(endpoint: WebhookEndpoint, *, actor: str) -> None:
-    """Tell it again, beginning with what has waited."""
+    """Tell it again, beginning with what has waited. Raises Declined `too_many_endpoints`."""
+    if not endpoint.active:
+        _require_room(endpoint.merchant)
     endpoint.active, endpoint.disabled_at, endpoint.disabled_reason = True, None, ""
     endpoint.failing_since = None
     with transaction.atomic():
@@ -162,7 +210,9 @@ def _announce(entry: AuditEntry, merchant: Merchant, event_type: str) -> None:
     _make_due([each for each in rows if each.wants(event_type)], entry.id, event_type)
 
 
-def _make_due(to: Iterable[WebhookEndpoint], event_id: UUID, event_type: str) -> int:
+def _make_due(
+    to: Iterable[WebhookEndpoint], event_id: UUID, event_type: str
+) -> list[WebhookDelivery]:
     now = hours.now()
     made = WebhookDelivery.objects.bulk_create(
         WebhookDelivery(
@@ -175,7 +225,7 @@ def _make_due(to: Iterable[WebhookEndpoint], event_id: UUID, event_type: str) ->
         for endpoint in to
     )
     wake()
-    return len(made)
+    return made
 
 
 def wake() -> None:
@@ -197,7 +247,22 @@ def trigger(merchant: Merchant, event_type: str) -> int:
     event_types([event_type])
     rows = WebhookEndpoint.objects.filter(merchant=merchant, active=True)
     with transaction.atomic():
-        return _make_due([each for each in rows if each.wants(event_type)], uuid7(), event_type)
+        wanted = [each for each in rows if each.wants(event_type)]
+        return len(_make_due(wanted, uuid7(), event_type))
+
+
+def trigger_at(endpoint: WebhookEndpoint, event_type: str) -> WebhookDelivery:
+    """Make a test event for this endpoint alone, also of a type that it does not subscribe to.
+
+    Raises InvalidRequest for an unknown event, and Declined `endpoint_disabled`.
+    """
+    event_types([event_type])
+    if not endpoint.active:
+        message = "This endpoint is told nothing, tests included. Enable it first."
+        raise Declined("endpoint_disabled", message)
+    with transaction.atomic():
+        (delivery,) = _make_due([endpoint], uuid7(), event_type)
+    return delivery
 
 
 def replay(delivery: WebhookDelivery, *, actor: str) -> None:
@@ -307,10 +372,7 @@ def close_sessions(*, before: datetime) -> int:
     )
     with transaction.atomic():
         WebhookEndpoint.objects.filter(pk__in=ids).update(active=False)
-        due = WebhookDelivery.objects.filter(
-            endpoint_id__in=ids, state=WebhookDelivery.State.DUE.value
-        )
-        due.update(state=WebhookDelivery.State.GIVEN_UP.value, next_attempt_at=None)
+        _give_up(ids)
     return len(ids)
 
 

@@ -220,6 +220,7 @@ def _replay(opening: Opening) -> Payment | Declined:
         message = "This Idempotency-Key was used for another request. No prompt was sent."
         return Declined("idempotency_conflict", message, field="Idempotency-Key")
     IdempotencyKey.objects.filter(pk=row.pk).update(replayed=True)
+    assert row.payment_id is not None, "a key of this route stands for a payment"
     return Payment.objects.select_related("merchant").get(pk=row.payment_id)
 
 

@@ -63,7 +63,8 @@ def speak(
 def approve(word: OperatorWord, *, actor: str) -> Settled:
     """Agree with another person's word; it counts from now on.
 
-    Raises Declined `forbidden` for one's own word, `conflict` for one that counts already.
+    Raises Declined `second_person_needed` for one's own word, and `already_applied` for one that
+    counts already.
     """
     now = hours.now()
     with transaction.atomic(durable=True):

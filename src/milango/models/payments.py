@@ -247,8 +247,9 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=255)
     body_hash = models.CharField(max_length=64)
     payment = models.ForeignKey(
-        Payment, models.CASCADE, related_name="+", db_index=False, **UNCONSTRAINED
+        Payment, models.CASCADE, null=True, related_name="+", db_index=False, **UNCONSTRAINED
     )
+    made = models.UUIDField(null=True, help_text="What it stands for, where that is no payment.")
     replayed = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_index=True)
 

@@ -101,7 +101,13 @@ class WebhookDelivery(Identified):
                 fields=["endpoint", "next_attempt_at"],
                 condition=Q(state="due"),
                 name="deliveries_due_by_endpoint",
-            )
+            ),
+            # The few that need somebody, among the many that are well.
+            models.Index(
+                fields=["endpoint", "event_id"],
+                condition=Q(state="given_up"),
+                name="deliveries_given_up",
+            ),
         ]
 
     def __str__(self) -> str:

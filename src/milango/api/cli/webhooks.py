@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .find import merchant_named, merchant_option
+from .find import merchant_named, merchant_option, row_named
 from .lazy import actor, with_django
+from .times import SINCE
 
 if TYPE_CHECKING:
     from milango.models import WebhookDelivery, WebhookEndpoint
@@ -97,7 +98,7 @@ def rotate(endpoint: str, keep_hours: int) -> None:
     from milango.flows import endpoints
 
     row = endpoints.rotate(
-        endpoint_named(endpoint), actor=actor(), keep=timedelta(hours=keep_hours)
+        _endpoint_named(endpoint), actor=actor(), keep=timedelta(hours=keep_hours)
     )
     before = f"signs too for {keep_hours} hours" if keep_hours else "is void from now on"
     click.echo(f"The secret before {before}. The new one:", err=True)
@@ -111,9 +112,21 @@ def disable(endpoint: str) -> None:
     """Tell ENDPOINT (whe_…) nothing any more. What is due for it waits."""
     from milango.flows import endpoints
 
-    row = endpoint_named(endpoint)
+    row = _endpoint_named(endpoint)
     endpoints.disable(row, actor=actor())
     click.echo(f"{row.url} is told nothing any more.")
+
+
+@webhooks.command()
+@click.argument("endpoint")
+@with_django
+def remove(endpoint: str) -> None:
+    """Disable ENDPOINT (whe_…) for good: what is due for it is given up. Its log stays."""
+    from milango.flows import endpoints
+
+    row = _endpoint_named(endpoint)
+    endpoints.remove(row, actor=actor())
+    click.echo(f"{row.url} is removed. `milango webhooks enable {row.public_id}` brings it back.")
 
 
 @webhooks.command()
@@ -126,18 +139,22 @@ def enable(endpoint: str) -> None:
     """
     from milango.flows import endpoints
 
-    row = endpoint_named(endpoint)
+    row = _endpoint_named(endpoint)
     endpoints.enable(row, actor=actor())
     click.echo(f"{row.url} is told again.")
 
 
 @webhooks.command()
 @click.argument("what")
-@click.option("--since", metavar="TIME", help="For an endpoint: from when, UTC or with an offset.")
-@click.option("--until", metavar="TIME", help="Up to when. Default: now.")
+@click.option(
+    "--since", type=SINCE, help="For an endpoint: from when, e.g. 7d or 2026-11-26T08:00."
+)
+@click.option("--until", type=SINCE, help="Up to when. Default: now.")
 @event_option
 @with_django
-def replay(what: str, since: str | None, until: str | None, events: tuple[str, ...]) -> None:
+def replay(
+    what: str, since: datetime | None, until: datetime | None, events: tuple[str, ...]
+) -> None:
     """Deliver again. WHAT is one delivery (whd_…), or an endpoint (whe_…) with --since.
 
     Ids stay as they were, and the payment is told as it is now. For an endpoint, what happened
@@ -151,47 +168,24 @@ def replay(what: str, since: str | None, until: str | None, events: tuple[str, .
         endpoints.replay(_delivery_named(what), actor=actor())
         count = 1
     else:
-        row = endpoint_named(what)
+        row = _endpoint_named(what)
         if since is None:
             raise click.UsageError("Say from when, for example: --since 2026-11-26T08:00")
-        end = _time(until, "--until") if until else datetime.now(UTC)
-        count = endpoints.replay_range(
-            row, _time(since, "--since"), end, actor=actor(), types=events
-        )
+        end = until or datetime.now(UTC)
+        count = endpoints.replay_range(row, since, end, actor=actor(), types=events)
     click.echo(f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again.")
 
 
-def _time(text: str, option: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        message = "write a time such as 2026-11-26T08:00 (UTC) or 2026-11-26T11:00+03:00."
-        raise click.BadParameter(message, param_hint=option) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def endpoint_named(text: str) -> WebhookEndpoint:
+def _endpoint_named(text: str) -> WebhookEndpoint:
     """The endpoint with this id (`whe_…`). Raises click.BadParameter."""
     from milango.models import WebhookEndpoint
-    from milango.models.ids import parse_public_id
 
-    known = parse_public_id(text.strip(), "whe")
     rows = WebhookEndpoint.objects.select_related("merchant")
-    found = rows.filter(pk=known).first() if known else None
-    if found is None:
-        message = f"there is no endpoint {text!r}. They are in: milango webhooks list"
-        raise click.BadParameter(message, param_hint="ENDPOINT")
-    return found
+    return row_named(rows, text, "ENDPOINT", "They are in: milango webhooks list")
 
 
 def _delivery_named(text: str) -> WebhookDelivery:
     from milango.models import WebhookDelivery
-    from milango.models.ids import parse_public_id
 
-    known = parse_public_id(text.strip(), "whd")
     rows = WebhookDelivery.objects.select_related("endpoint__merchant")
-    found = rows.filter(pk=known).first() if known else None
-    if found is None:
-        message = f"there is no delivery {text!r}. They are in the admin, under deliveries."
-        raise click.BadParameter(message, param_hint="WHAT")
-    return found
+    return row_named(rows, text, "WHAT", "They are in the admin, under deliveries.")
