@@ -44,6 +44,10 @@ SLOWLY: Final[dict[str, Scenario]] = {
         bench, commit_ms=scenarios.SLOW_DISK_MS
     ),
 }
+TOLD: Final[dict[str, Scenario]] = {
+    # Not in a quick run either.
+    "webhooks": scenarios.webhooks,
+}
 ONCE: Final[dict[str, Scenario]] = {
     "callbacks_256": lambda bench: scenarios.callbacks(bench, connections=256),
     "sqlite": lambda bench: scenarios.callbacks(bench, connections=64, sqlite=True),
@@ -53,6 +57,9 @@ ONCE: Final[dict[str, Scenario]] = {
     "statuses": lambda bench: scenarios.statuses(bench, template="bench_10000"),
     "rest": scenarios.rest,
 }
+
+GROWN: Final = {"callbacks_grown", "pushes_grown", "statuses_grown", "statuses"}
+"""What needs a history to run on."""
 
 Runs = dict[str, list[Figures]]
 
@@ -98,10 +105,10 @@ def main(
 
 
 def measure(bench: Bench, rounds: int, only: set[str], *, slowly: bool) -> Runs:
-    """Run everything that is asked for; `slowly`: on a slow disk too."""
-    scenarios.prepare_databases(bench)
+    """Run everything that is asked for; `slowly`: what is not in a quick run too."""
+    scenarios.prepare_databases(bench, grown=not only or bool(only & GROWN))
     runs: Runs = defaultdict(list)
-    repeated = ROUNDS | SLOWLY if slowly else ROUNDS
+    repeated = ROUNDS | SLOWLY | TOLD if slowly else ROUNDS
     plan = [*repeated.items()] * rounds + [*ONCE.items()]
     for name, scenario in plan:
         if only and name not in only:
@@ -146,6 +153,10 @@ def summary(runs: Runs) -> dict[str, float]:
     compare("growth_pushes", "pushes_grown", "pushes")
     take("streams_10k_mb", "streams", "mb")
     take("streams_wake_p99_ms", "streams", "wake_p99_ms")
+    take("webhooks_per_s", "webhooks", "per_s")
+    take("webhook_first_ms", "webhooks", "first_p50_ms")
+    take("webhook_first_ms_p99", "webhooks", "first_p99_ms")
+    take("webhook_worker_us", "webhooks", "worker_us")
     take("demo_rest_mb", "rest", "mb")
     take("help_s", "rest", "help_s")
     for part in ("generator", "server", "database"):

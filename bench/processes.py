@@ -84,7 +84,12 @@ def python(words: list[str], env: dict[str, str]) -> str:
 
 def load(words: list[str], env: dict[str, str]) -> dict[str, Any]:
     """What `bench.load` measured."""
-    found: dict[str, Any] = json.loads(python(["bench.load", *words], env).splitlines()[-1])
+    return last_line(python(["bench.load", *words], env))
+
+
+def last_line(said: str) -> dict[str, Any]:
+    """The document that a program said last."""
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found
 
 

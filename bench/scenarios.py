@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from . import seed
+from . import seed, told
 from .postgres import Server
 from .processes import (
     ROOT,
     cpu_us,
     family,
     free_port,
+    last_line,
     load,
     memory_mb,
     program,
@@ -62,9 +63,11 @@ class Bench:
 # --- databases ------------------------------------------------------------------------------
 
 
-def prepare_databases(bench: Bench) -> None:
-    """One with merchants alone, others with a history; kept for the next run."""
-    sizes = {"bench_empty": 0, "bench_10000": 10_000, f"bench_{bench.rows}": bench.rows}
+def prepare_databases(bench: Bench, *, grown: bool = True) -> None:
+    """One with merchants alone, others with a history (`grown`); kept for the next run."""
+    sizes = {"bench_empty": 0}
+    if grown:
+        sizes |= {"bench_10000": 10_000, f"bench_{bench.rows}": bench.rows}
     for name, rows in sizes.items():
         stamp = f"made_{rows}_{_fingerprint()}"
         if bench.server.has(name) and bench.server.psql(
@@ -401,6 +404,37 @@ def streams(bench: Bench) -> Figures:
     if found["open"] != STREAMS or found["woken"] != found["told"]:
         raise RuntimeError(f"streams: {found}")
     return {"mb": found["mb"], "wake_p99_ms": found["wake_p99_ms"]}
+
+
+# --- webhooks -------------------------------------------------------------------------------
+
+DELIVERED: Final = """
+SELECT count(*) FROM milango_webhookdelivery d
+WHERE state = 'delivered' AND event_type = '{type}'
+    AND EXISTS (SELECT 1 FROM milango_webhookattempt WHERE delivery_id = d.id AND status = 200)
+"""
+
+
+def webhooks(bench: Bench) -> Figures:
+    """One worker tells 50 merchants, whose servers are fast: how soon, and how many a second."""
+    file, port = FOLDER / "webhooks.pickle", free_port()
+    number = bench.how_many("webhooks", 2_000)
+    with fresh(bench, "bench_empty") as database:
+        env = bench.env(database)
+        # A payment for each webhook: what was read for one is of no use to the next.
+        words = [str(told.FIRSTS + 1 + number), str(file), str(told.ENDPOINTS)]
+        python(["bench.seed", "waiting", *words], env)
+        # The worker would ask Daraja what became of the prompts, and this one is to be idle.
+        bench.server.psql("DELETE FROM milango_openprompt", database)
+        with program(["milango.server", "worker"], env) as worker:
+            time.sleep(3)
+            asked = [str(port), str(number), str(file), str(worker.pid)]
+            found = last_line(python(["bench.told", *asked], env))
+        delivered = int(bench.server.psql(DELIVERED.format(type=told.TYPE), database))
+    if delivered != number:
+        raise RuntimeError(f"told {number} times, of which {delivered} are delivered and logged")
+    bench.expected["webhooks"] = found["per_s"]
+    return found
 
 
 # --- status, waiting, rest ------------------------------------------------------------------

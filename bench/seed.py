@@ -1,7 +1,7 @@
 """Rows for the benchmark: merchants, a history as long as wanted, and payments that wait.
 
     python -m bench.seed merchants NUMBER
-    python -m bench.seed waiting NUMBER FILE   (and the requests that will settle them, in FILE)
+    python -m bench.seed waiting NUMBER FILE [MERCHANTS]   (and what will settle them, in FILE)
 
 History is made by the database itself (`PAST`, `HISTORY`).
 """
@@ -65,8 +65,11 @@ def merchants(number: int) -> None:
     )
 
 
-def waiting(number: int, file: Path) -> None:
-    """Payments that Daraja has named, and for each the callback that says it was paid."""
+def waiting(number: int, file: Path, among: int | None = None) -> None:
+    """Payments that Daraja has named, and for each the callback that says it was paid.
+
+    `among`: so many merchants, the first ones; else all.
+    """
     from django.utils import timezone
 
     from milango import sealing
@@ -74,7 +77,7 @@ def waiting(number: int, file: Path) -> None:
     from milango.models import MpesaCredential, OpenPrompt, Payment
     from milango.models.ids import uuid7
 
-    credentials = list(MpesaCredential.objects.order_by("short_code"))
+    credentials = list(MpesaCredential.objects.order_by("short_code")[:among])
     kid = sealing.current_key_id()
     key = sealing.derive("callback", kid)
     read_key = sealing.derive("read-token", kid)
@@ -226,7 +229,7 @@ def main(words: list[str]) -> None:
         call_command("migrate", verbosity=0)
         merchants(int(words[1]))
     else:
-        waiting(int(words[1]), Path(words[2]))
+        waiting(int(words[1]), Path(words[2]), *map(int, words[3:]))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ MILANGO: dict[str, Any] = {
     "PUBLIC_URL": "https://bench.example",
     "KEYS": ["01:43Ar7B8klWfBJ9uu9d0RMl4bKsihLctUnqrum2shGCA="],
     "SIMULATOR": True,
+    "WEBHOOKS_TO_ANYWHERE": True,
     "DARAJA_URLS": {"simulator": os.environ.get("BENCH_DARAJA", "http://127.0.0.1:8790")},
 }
 

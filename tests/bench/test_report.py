@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from bench import report, seed
-from bench.__main__ import ONCE, ROUNDS, SLOWLY, summary
+from bench.__main__ import GROWN, ONCE, ROUNDS, SLOWLY, TOLD, summary
 from bench.load import percentile
 
 WANTED = {
@@ -21,6 +21,8 @@ WANTED = {
     "growth_callbacks",
     "growth_pushes",
     "demo_rest_mb",
+    "webhooks_per_s",
+    "webhook_first_ms_p99",
 }
 
 FIGURES = {
@@ -34,11 +36,15 @@ FIGURES = {
     "mb": 50.0,
     "wake_p99_ms": 4.0,
     "help_s": 0.1,
+    "first_p50_ms": 5.0,
+    "first_p99_ms": 6.0,
+    "worker_us": 7.0,
 }
 
 
 def test_the_figures_that_others_read_are_all_there() -> None:
-    runs = {name: [FIGURES] for name in (*ROUNDS, *SLOWLY, *ONCE)}
+    runs = {name: [FIGURES] for name in (*ROUNDS, *SLOWLY, *TOLD, *ONCE)}
+    assert runs.keys() >= GROWN
     found = summary(runs)
     assert found.keys() >= WANTED
     assert {target.name for target in report.TARGETS} <= found.keys()

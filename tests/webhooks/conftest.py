@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from milango.flows import deliver, endpoints
+from milango.flows import bell, deliver, endpoints
 from milango.models import Merchant, MpesaCredential, WebhookEndpoint
 from tests.people import make_credential, make_merchant
 from tests.servers import serve
@@ -113,6 +113,7 @@ def worker(merchant: Merchant) -> Iterator[None]:
     thread.start()
     yield
     stop.set()
+    bell.ring(())  # it may be in a long pause
     thread.join(10)
     assert not thread.is_alive()
     connections.close_all()

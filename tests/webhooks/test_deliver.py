@@ -14,7 +14,7 @@ from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from milango.core.webhooks import RETRY_AFTER
-from milango.flows import endpoints, letters
+from milango.flows import deliver, endpoints, letters
 from milango.flows.settle import settle_many
 from milango.models import AuditEntry, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from milango.models.ids import uuid7
@@ -50,23 +50,21 @@ def hurry() -> None:
     )
 
 
-def test_a_success_is_told_within_100_ms_of_the_commit(credential, endpoint, shop, worker) -> None:
+def test_a_commit_wakes_an_idle_worker(credential, endpoint, shop, worker, monkeypatch) -> None:
+    """Not by a look now and then. How soon it is told is for `make bench` to say."""
+    monkeypatch.setattr(deliver, "PAUSE", 600.0)
     endpoints.trigger(credential.merchant, "ping")
-    shop.wait(1)  # the worker is up, and idle from here on
+    shop.wait(1)
+    wait_for(all_delivered)
+    time.sleep(0.7)  # longer than the pause that the worker may have begun before
     payment = make_payment(credential)
-    waits = []
-    for evidence in (accepted(payment), paid(payment)):
-        time.sleep(0.7)
-        told = len(shop.got)
+    for number, evidence in enumerate((accepted(payment), paid(payment)), start=2):
         settle(payment, evidence)
-        committed = time.monotonic()
-        shop.wait(told + 1)
-        waits.append(shop.got[-1][2] - committed)
+        shop.wait(number)
     assert [each["type"] for each in shop.documents][1:] == [
         "payment.prompted",
         "payment.succeeded",
     ]
-    assert min(waits) < 0.1, waits
     wait_for(all_delivered)
 
 
@@ -290,7 +288,7 @@ def test_a_changed_credential_is_told(credential, endpoint, shop, worker) -> Non
 
 def test_a_copy_of_the_database_tells_nobody(credential, endpoint, shop, settings) -> None:
     from milango.core.errors import Declined
-    from milango.flows import deliver, installations
+    from milango.flows import installations
 
     installations.current()
     endpoints.trigger(credential.merchant, "ping")
