@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.db import OperationalError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections
+from django.utils import timezone
 
 from milango.core.errors import Declined
-from milango.flows import receive, settle
+from milango.flows import batches, confirmations, replay
 from milango.front import Front, spool
-from milango.models import InboundCallback
+from milango.models import InboundCallback, MpesaCredential, PaymentEvent
 from tests.servers import serve
 
 from .calls import ask, post
 from .conftest import Prompted
+from .posted import KINDS, Posted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,14 +41,20 @@ class Away:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_away = False
         self.seconds = 0.0
-        self.real = settle.settle_many
-        monkeypatch.setattr(receive, "settle_many", self.settle)
+        self.refused: set[UUID] = set()
+        self.poisoned = False
+        self.real = batches._once
+        monkeypatch.setattr(batches, "_once", self.once)
 
-    def settle(self, evidence: Any) -> Any:
+    def once(self, verb: batches.Verb, items: Sequence[Any]) -> Any:
         if self.is_away:
             time.sleep(self.seconds)
             raise OperationalError("could not connect to server")
-        return self.real(evidence)
+        if self.poisoned:
+            raise DatabaseError("value out of range")
+        if any(verb.lane(item) in self.refused for item in items):
+            raise Declined("too_many", "No more of these.")
+        return self.real(verb, items)
 
 
 def settled(payments: list[Prompted]) -> bool:
@@ -75,20 +90,76 @@ def folder(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
+@pytest.fixture(params=KINDS)
+def posts(request: Any, credential: MpesaCredential) -> list[Posted]:
+    """Three callbacks of one kind."""
+    return [KINDS[request.param](credential) for _ in range(3)]
+
+
+def all_of(posts: list[Posted]) -> bool:
+    return all(one.is_settled() for one in posts)
+
+
 def test_nothing_is_lost_while_the_database_is_away(
-    prompted: Any, folder: Path, away: Away
+    posts: list[Posted], folder: Path, away: Away
 ) -> None:
-    payments = [prompted() for _ in range(5)]
     with serving() as door:
         away.is_away = True
-        assert [post(door, one.path, one.callback()) for one in payments] == [503] * 5
+        assert [post(door, one.path, one.body) for one in posts] == [503] * 3
         kept = b"".join(file.read_bytes() for file in folder.iterdir())
-        assert kept.count(b"\n") == 5
-        assert payments[0].payment.phone.encode() not in kept, "sealed"
+        assert kept.count(b"\n") == 3
+        assert posts[0].body[:20] not in kept, "sealed"
         away.is_away = False
-        wait_until(lambda: settled(payments))
+        wait_until(lambda: all_of(posts))
         wait_until(lambda: not list(folder.iterdir()))
-    assert InboundCallback.objects.count() == 5
+    assert InboundCallback.objects.count() == 3
+
+
+def test_what_no_database_takes_even_alone_is_kept_for_later(
+    posts: list[Posted], folder: Path, away: Away
+) -> None:
+    with serving() as door:
+        away.is_away = True
+        assert [post(door, one.path, one.body) for one in posts] == [503] * 3
+        away.poisoned, away.is_away = True, False
+        wait_until(lambda: not list(folder.iterdir()))
+    away.poisoned = False
+    kept = InboundCallback.objects.values_list("verdict", flat=True)
+    assert list(kept) == ["poisoned"] * 3
+    assert replay.replay_due(timezone.now() + timedelta(minutes=2)) == 3
+    assert all_of(posts)
+
+
+def test_all_that_a_server_without_a_database_heard_before_it_was_killed_is_settled(
+    credential: MpesaCredential, folder: Path
+) -> None:
+    """The whole of B1: no database at all, SIGKILL, and another process that finds the files."""
+    posts = [made(credential) for made in KINDS.values()]
+    with killed_at_the_end(json.dumps(settings.MILANGO)) as door:
+        assert [post(door, one.path, one.body) for one in posts] == [503] * 4
+        path = urlsplit(confirmations.address_of(credential, "validate")).path
+        assert post(door, path, posts[1].body) == 503, "neither yes nor no"
+    assert not any(one.is_settled() for one in posts)
+    with serving():
+        wait_until(lambda: all_of(posts))
+        wait_until(lambda: not list(folder.iterdir()))
+    kinds = InboundCallback.objects.values_list("kind", flat=True)
+    assert sorted(kinds) == ["c2b", "result", "stk", "timeout"]
+
+
+@contextmanager
+def killed_at_the_end(told: str) -> Iterator[str]:
+    """A server in a process of its own; gives its address."""
+    command = [sys.executable, "-m", "tests.front.away"]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(told + "\n")
+        process.stdin.flush()
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 def test_what_comes_while_the_spool_is_told_is_kept_as_well(
@@ -161,21 +232,22 @@ def test_what_a_crash_left_is_settled_at_the_next_start(
 
 
 def test_a_crash_between_settling_and_forgetting_only_counts(
-    prompted: Any, folder: Path, away: Away
+    posts: list[Posted], folder: Path, away: Away
 ) -> None:
-    payments = [prompted() for _ in range(3)]
     away.is_away = True
     with serving() as door:
-        assert {post(door, one.path, one.callback()) for one in payments} == {503}
+        assert {post(door, one.path, one.body) for one in posts} == {503}
     left = {file.name: file.read_bytes() for file in folder.iterdir()}
     away.is_away = False
     with serving():
         wait_until(lambda: not list(folder.iterdir()))
     for name, lines in left.items():
         (folder / name).write_bytes(lines)
+    events = PaymentEvent.objects.count()
     with serving():
         wait_until(lambda: not list(folder.iterdir()))
-    assert settled(payments)
+    assert all_of(posts)
+    assert PaymentEvent.objects.count() == events
     assert set(InboundCallback.objects.values_list("repeats", flat=True)) == {1}
     assert InboundCallback.objects.count() == 3
 
@@ -204,14 +276,7 @@ def test_one_callback_that_is_refused_holds_up_no_other(
     with serving() as door:
         assert post(door, bad.path, bad.callback()) == 503
         assert post(door, good.path, good.callback()) == 503
-        real = away.real
-
-        def settle(evidence: Any) -> Any:
-            if any(item.payment_id == bad.payment.pk for item in evidence):
-                raise Declined("too_many", "No more of these.")
-            return real(evidence)
-
-        away.real = settle
+        away.refused = {bad.payment.pk}
         away.is_away = False
         wait_until(lambda: settled([good]))
         wait_until(lambda: not list(folder.glob("*.spool")))

@@ -329,7 +329,7 @@ def _read_callbacks(report: Report, page: str, bounds: dict[str, Any]) -> None:
     )
     ids = [UUID(_hex(row[0])) for row in _rows(query, bounds)]
     for row in InboundCallback.objects.filter(pk__in=ids).iterator(chunk_size=500):
-        said = evidence_of(UUID(int=0), original_of_row(row), listed=False)
+        said = evidence_of(UUID(int=0), original_of_row(row), False, row.received_at)
         if said.outcome is not Outcome.PAID or not said.receipt:
             continue
         if not Receipt.objects.filter(code=said.receipt).exists():

@@ -126,7 +126,12 @@ def read_confirmation(
     if credential_id is None:
         return None
     original = original_of(token, body, headers, peer, now)
-    return Arrival(credential_id, read_c2b(body), original, is_listed_peer(peer))
+    return arrival_of(credential_id, original, is_listed_peer(peer), now)
+
+
+def arrival_of(credential_id: UUID, original: Original, listed: bool, now: datetime) -> Arrival:
+    """A confirmation, from its original. Never raises."""
+    return Arrival(credential_id, read_c2b(original.body), original, listed)
 
 
 def receive_confirmation(

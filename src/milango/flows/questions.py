@@ -42,6 +42,8 @@ from .store import store
 logger = logging.getLogger(__name__)
 
 PURPOSE: Final[sealing.Purpose] = "result"
+TIMEOUT: Final = "timeout"
+"""The kind of what came to the time-out address: the same bytes mean something else there."""
 
 AGAIN_AFTER: Final = timedelta(minutes=10)
 """A question that was not answered for so long may be asked again."""
@@ -151,6 +153,8 @@ class Answer(msgspec.Struct, frozen=True):
     said: StatusResult
     original: Original
     listed: bool
+    kind: str
+    """Which of the question's two addresses it came to: `result` or `timeout`."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -171,9 +175,19 @@ def read_answer(
     question_id = question_of(token)
     if question_id is None:
         return None
-    said = read_timeout(body) if timed_out else read_result(body)
     original = original_of(token, body, headers, peer, now)
-    return Answer(question_id, said, original, is_listed_peer(peer))
+    read = timeout_of if timed_out else answer_of
+    return read(question_id, original, is_listed_peer(peer), now)
+
+
+def answer_of(question_id: UUID, original: Original, listed: bool, now: datetime) -> Answer:
+    """What came to the result address, from its original. Never raises."""
+    return Answer(question_id, read_result(original.body), original, listed, PURPOSE)
+
+
+def timeout_of(question_id: UUID, original: Original, listed: bool, now: datetime) -> Answer:
+    """What came to the time-out address, from its original. Never raises."""
+    return Answer(question_id, read_timeout(original.body), original, listed, TIMEOUT)
 
 
 def receive_answer(
@@ -233,7 +247,7 @@ SILENT: Final = frozenset({"unlisted", "foreign", "unreadable"})
 
 def _kept(answer: Answer, verdict: str, question: StatusQuestion | None) -> Heard:
     merchant_id = question.credential.merchant_id if question and verdict != "orphan" else None
-    row = originals.row_of(answer.original, PURPOSE, verdict, answer.question_id, merchant_id)
+    row = originals.row_of(answer.original, answer.kind, verdict, answer.question_id, merchant_id)
     store().insert(tables.ORPHANS, [row])
     return Heard(verdict)
 
@@ -318,7 +332,7 @@ def _evidence(said: StatusResult, question: StatusQuestion, payment_id: UUID) ->
 
 
 def _keep_poisoned(answer: Answer, error: Exception) -> Heard:
-    keep_poisoned(answer.original, PURPOSE, answer.question_id)
+    keep_poisoned(answer.original, answer.kind, answer.question_id)
     return Heard("poisoned")
 
 

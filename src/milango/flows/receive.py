@@ -54,22 +54,15 @@ def payment_of(token: str) -> UUID | None:
 def read_stk(
     token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime
 ) -> Evidence | None:
-    """What a callback says, with its original. None: the token is not ours (404)."""
-    payment_id = payment_of(token)
-    if payment_id is None:
-        return None
-    return read_known(payment_id, token, body, headers, peer, now)
-
-
-def read_known(
-    payment_id: UUID, token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime
-) -> Evidence:
-    """What a callback of this payment says, with its original. Never raises.
+    """What a callback says, with its original. None: the token is not ours (404).
 
     `headers` are those to be kept, by their names in lowercase.
     """
+    payment_id = payment_of(token)
+    if payment_id is None:
+        return None
     original = original_of(token, body, headers, peer, now)
-    return evidence_of(payment_id, original, listed=is_listed_peer(peer))
+    return evidence_of(payment_id, original, is_listed_peer(peer), now)
 
 
 def original_of(
@@ -86,13 +79,16 @@ def original_of(
     )
 
 
-def evidence_of(payment_id: UUID, original: Original, *, listed: bool) -> Evidence:
-    """What a callback says, from its original. Never raises."""
+def evidence_of(payment_id: UUID, original: Original, listed: bool, now: datetime) -> Evidence:
+    """What a callback says, from its original. Never raises.
+
+    It counts from `now` on, not from when it came: old bytes must not sell minutes that are over.
+    """
     return evidence_from(
         original.body,
         payment_id=payment_id,
         listed=listed,
-        observed_at=original.received_at,
+        observed_at=now,
         original=original,
     )
 

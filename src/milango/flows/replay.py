@@ -27,7 +27,7 @@ from milango.daraja.results import read_result
 from milango.models import CheckRun, InboundCallback, Payment
 from milango.models.ids import first_uuid7
 
-from . import confirmations, hours, questions
+from . import confirmations, hours, kinds, questions
 from .originals import REPLAYED
 from .receive import evidence_of, is_listed_peer
 from .settle import settle_many
@@ -125,10 +125,9 @@ def _stk(row: InboundCallback, original: Original, now: datetime) -> None:
     payment = Payment.objects.filter(pk=payment_id).first() if payment_id else None
     if payment is None or not _belongs(row, payment):
         return
-    said = evidence_of(payment.pk, original, listed=is_listed_peer(row.peer))
-    # Settled now, not when it came: old bytes must not sell minutes that are already over. The
-    # bytes are kept already.
-    (settled,) = settle_many([msgspec.structs.replace(said, observed_at=now, original=None)])
+    said = evidence_of(payment.pk, original, is_listed_peer(row.peer), now)
+    # The bytes are kept already.
+    (settled,) = settle_many([msgspec.structs.replace(said, original=None)])
     row.verdict = settled.verdict
     if row.payment_id is None and not _is_kept_for(payment, row):
         row.payment_id, row.merchant_id = payment.pk, payment.merchant_id
@@ -148,19 +147,15 @@ def _is_kept_for(payment: Payment, row: InboundCallback) -> bool:
 def _c2b(row: InboundCallback, original: Original, now: datetime) -> None:
     if row.named_id is None:
         return
-    arrival = confirmations.Arrival(
-        row.named_id, read_c2b(original.body), original, is_listed_peer(row.peer)
-    )
+    arrival = kinds.C2B.read(row.named_id, original, is_listed_peer(row.peer), now)
     row.verdict, row.merchant_id = confirmations.take_again(arrival)
 
 
 def _result(row: InboundCallback, original: Original, now: datetime) -> None:
-    """A notice of a time-out reads as nothing, and leaves its question open: so it was unknown."""
     if row.named_id is None:
         return
-    answer = questions.Answer(
-        row.named_id, read_result(original.body), original, is_listed_peer(row.peer)
-    )
+    kind = kinds.KINDS[row.kind]
+    answer = kind.read(row.named_id, original, is_listed_peer(row.peer), now)
     row.verdict, row.merchant_id = questions.hear_again(answer)
 
 
@@ -168,6 +163,7 @@ KINDS: Final[dict[str, Callable[[InboundCallback, Original, datetime], None]]] =
     "stk": _stk,
     confirmations.PURPOSE: _c2b,
     questions.PURPOSE: _result,
+    questions.TIMEOUT: _result,
 }
 
 
@@ -214,7 +210,7 @@ def _can_be_read(row: InboundCallback) -> bool:
 def _stk_can_be_read(body: bytes) -> bool:
     nobody, never = UUID(int=0), hours.now()
     original = Original(body=body, headers={}, peer="", received_at=never, sha256="", token_hash="")
-    said = evidence_of(nobody, original, listed=False)
+    said = evidence_of(nobody, original, False, never)
     return not said.problem and said.outcome is not Outcome.UNKNOWN
 
 
@@ -223,6 +219,7 @@ READERS: Final[dict[str, Callable[[bytes], bool]]] = {
     confirmations.PURPOSE: lambda body: not isinstance(read_c2b(body), Unread),
     questions.PURPOSE: lambda body: not read_result(body).problem,
 }
+"""Whether this release can read it. A notice of a time-out is never unread: it is unknown."""
 
 
 # --- by a person ----------------------------------------------------------------------------

@@ -1,18 +1,22 @@
 """Daraja's callbacks at the hot door: read in memory, then the inbox, then the answer.
 
-200 once the bytes are committed, whatever they say; 503 while the database is away.
+200 once the bytes are committed, whatever they say. 503 while the database is away: then they are
+kept on the disk before the answer, and committed later (`spool`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from milango.core.answers import Answer, document_answer
 from milango.core.errors import Declined
-from milango.flows import confirmations, hours, questions, receive
-from milango.flows.batches import Verb
+from milango.flows import confirmations, hours, kinds, questions, receive
+from milango.flows.kinds import Kind
 
 from .http import Request
+from .spool import Kept
 
 if TYPE_CHECKING:
     from .app import Front
@@ -28,6 +32,15 @@ LATE: Final = Declined(
     "database_unavailable", "The database does not answer. Send it again.", retry_after=5
 )
 
+VALIDATION_SECONDS: Final = 1.0
+
+UNDECIDED: Final = Declined(
+    "database_unavailable",
+    "Nobody can say now whose account this is. Do as is registered for that case.",
+    retry_after=5,
+)
+"""Of a validation. Neither yes nor no: a yes may credit a stranger, a no sends payers away."""
+
 _KEPT: Final = tuple((name, name.encode()) for name in receive.KEPT_HEADERS)
 
 
@@ -41,28 +54,49 @@ def _nothing_here() -> Declined:
 
 
 async def stk_callback(front: Front, request: Request, token: str) -> Answer:
-    """POST /callbacks/stk/<token>. While the database is away the bytes are kept on the disk."""
-    payment_id = receive.payment_of(token)
-    if payment_id is None:
-        raise _nothing_here()
-    body = await request.body(receive.BODY_LIMIT)
-    now = hours.now()
-    evidence = receive.read_known(payment_id, token, body, _kept(request), request.peer, now)
-    try:
-        await _commit(front, receive.EVIDENCE, evidence, listed=evidence.listed)
-    except Exception as error:
-        if front.spool and _is_our_fault(error):
-            await front.spool.keep(evidence)
-        raise
+    """POST /callbacks/stk/<token>."""
+    await _take(front, request, token, kinds.STK, receive.payment_of(token))
     return TAKEN
 
 
-async def _commit(front: Front, verb: Verb, item: Any, *, listed: bool) -> None:
+async def c2b_confirmation(front: Front, request: Request, token: str) -> Answer:
+    """POST /callbacks/c2b/<token>/confirm."""
+    await _take(front, request, token, kinds.C2B, confirmations.owner_of(token))
+    return CONFIRMED
+
+
+async def status_result(front: Front, request: Request, token: str) -> Answer:
+    """POST /callbacks/result/<token>."""
+    await _take(front, request, token, kinds.RESULT, questions.question_of(token))
+    return TAKEN
+
+
+async def status_timeout(front: Front, request: Request, token: str) -> Answer:
+    """POST /callbacks/result/<token>/timeout."""
+    await _take(front, request, token, kinds.TIMEOUT, questions.question_of(token))
+    return TAKEN
+
+
+async def _take(
+    front: Front, request: Request, token: str, kind: Kind, named_id: UUID | None
+) -> None:
+    """Read the body and have it committed. While the database is away it is kept on the disk."""
+    if named_id is None:
+        raise _nothing_here()
+    body = await request.body(receive.BODY_LIMIT)
+    now = hours.now()
+    original = receive.original_of(token, body, _kept(request), request.peer, now)
+    listed = receive.is_listed_peer(request.peer)
+    item = kind.read(named_id, original, listed, now)
     try:
         with front.for_commits.since():
-            await front.inbox.submit(verb, item, trusted=listed)
-    except TimeoutError:
-        raise LATE from None
+            await front.inbox.submit(kind.verb, item, trusted=listed)
+    except Exception as error:
+        if front.spool and _is_our_fault(error):
+            await front.spool.keep(Kept(named_id, listed, original, kind.name))
+        if isinstance(error, TimeoutError):
+            raise LATE from None
+        raise
 
 
 def _is_our_fault(error: Exception) -> bool:
@@ -70,51 +104,17 @@ def _is_our_fault(error: Exception) -> bool:
     return not isinstance(error, Declined) or error.code == "database_unavailable"
 
 
-async def c2b_confirmation(front: Front, request: Request, token: str) -> Answer:
-    """POST /callbacks/c2b/<token>/confirm."""
-    if confirmations.owner_of(token) is None:
-        raise _nothing_here()
-    body = await request.body(receive.BODY_LIMIT)
-    now = hours.now()
-    arrival = confirmations.read_confirmation(token, body, _kept(request), request.peer, now)
-    if arrival is None:
-        raise _nothing_here()
-    await _commit(front, confirmations.CONFIRMATIONS, arrival, listed=arrival.listed)
-    return CONFIRMED
-
-
 async def c2b_validation(front: Front, request: Request, token: str) -> Answer:
-    """POST /callbacks/c2b/<token>/validate. M-Pesa waits for the answer."""
+    """POST /callbacks/c2b/<token>/validate. M-Pesa waits for the answer, and so does the payer.
+
+    Without one, at once or in time, M-Pesa does what the merchant has registered for that case.
+    """
     if confirmations.owner_of(token) is None:
         raise _nothing_here()
     body = await request.body(receive.BODY_LIMIT)
-    said = await front.quickly(lambda: confirmations.validate(token, body, request.peer))
-    if said is None:
-        raise _nothing_here()
-    return document_answer(said)
-
-
-async def status_result(front: Front, request: Request, token: str) -> Answer:
-    """POST /callbacks/result/<token>."""
-    return await _answer_to_a_question(front, request, token, timed_out=False)
-
-
-async def status_timeout(front: Front, request: Request, token: str) -> Answer:
-    """POST /callbacks/result/<token>/timeout."""
-    return await _answer_to_a_question(front, request, token, timed_out=True)
-
-
-async def _answer_to_a_question(
-    front: Front, request: Request, token: str, *, timed_out: bool
-) -> Answer:
-    if questions.question_of(token) is None:
-        raise _nothing_here()
-    body = await request.body(receive.BODY_LIMIT)
-    now = hours.now()
-    answer = questions.read_answer(
-        token, body, _kept(request), request.peer, now, timed_out=timed_out
-    )
-    if answer is None:
-        raise _nothing_here()
-    await _commit(front, questions.ANSWERS, answer, listed=answer.listed)
-    return TAKEN
+    try:
+        async with asyncio.timeout(VALIDATION_SECONDS):
+            said = await front.quickly(lambda: confirmations.validate(token, body, request.peer))
+    except TimeoutError:
+        raise UNDECIDED from None
+    return document_answer(said or {})

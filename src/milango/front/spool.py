@@ -1,8 +1,8 @@
 """Callbacks that the database could not take: kept encrypted on the local disk, told later.
 
-Safaricom sends an STK callback once. A refusal with 503 is honest and loses the bytes; so they are
-also written here, and synced, before the 503 goes out, and settled as soon as the database is
-back. Settling one twice only counts it.
+Safaricom sends a callback once, of whatever kind. A refusal with 503 is honest and loses the
+bytes; so they are also written here, and synced, before the 503 goes out, and settled as soon as
+the database is back. Settling one twice only counts it.
 
 Each process writes files of its own, a sealed callback on a line, and holds a lock on each for as
 long as it lives: a file that can be locked has no owner any more, and belongs to whoever finds it.
@@ -20,16 +20,17 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 from uuid import UUID, uuid4
 
 import msgspec
 
 from milango import sealing
 from milango.core.errors import Declined, SecretUnreadable
-from milango.core.payments import Evidence, Original
-from milango.flows import receive
-from milango.flows.settle import MOST_BODIES
+from milango.core.payments import Original
+from milango.flows import hours
+from milango.flows.batches import Verb
+from milango.flows.kinds import KINDS
 
 from .inbox import Inbox
 
@@ -53,9 +54,11 @@ LEFT: Final = ".left"
 class Kept(msgspec.Struct, frozen=True):
     """One callback on the disk."""
 
-    payment_id: UUID
+    named_id: UUID = msgspec.field(name="payment_id")  # as it was called while there was one kind
+    """What its address was made for: a payment, a credential or a question."""
     listed: bool
     original: Original
+    kind: str = "stk"
 
 
 class Spool:
@@ -67,9 +70,9 @@ class Spool:
         self._own: dict[Path, BinaryIO] = {}
         """Our files, open and so locked."""
         self._written_to: Path | None = None
-        self._bodies: dict[UUID, set[str]] = {}
+        self._bodies: dict[tuple[str, UUID], set[str]] = {}
         """What each address has brought since everything was told."""
-        self._pending: list[Evidence] = []
+        self._pending: list[Kept] = []
         self._turn = asyncio.Lock()
         self._lock = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,41 +88,39 @@ class Spool:
 
     # --- keep -------------------------------------------------------------------------------
 
-    async def keep(self, evidence: Evidence) -> None:
+    async def keep(self, callback: Kept) -> None:
         """Write the callback down, synced. A full or broken disk is logged, and changes nothing.
 
         What comes while the disk works is written together afterwards.
         """
-        if not self._has_room(evidence):
+        if not self._has_room(callback):
             return
-        self._pending.append(evidence)
+        self._pending.append(callback)
         async with self._turn:
             mine, self._pending = self._pending, []
             if mine:
                 await asyncio.shield(asyncio.to_thread(self._write_or_tell, mine))
 
-    def _has_room(self, evidence: Evidence) -> bool:
+    def _has_room(self, callback: Kept) -> bool:
         """A body is kept once, and of strangers only a few for each address (B1)."""
-        original = evidence.original
-        if original is None:
+        bodies = self._bodies.setdefault((callback.kind, callback.named_id), set())
+        is_full = len(bodies) >= KINDS[callback.kind].strangers and not callback.listed
+        if callback.original.sha256 in bodies or is_full:
             return False
-        bodies = self._bodies.setdefault(evidence.payment_id, set())
-        if original.sha256 in bodies or (len(bodies) >= MOST_BODIES and not evidence.listed):
-            return False
-        bodies.add(original.sha256)
+        bodies.add(callback.original.sha256)
         return True
 
-    def _write_or_tell(self, evidence: Sequence[Evidence]) -> None:
+    def _write_or_tell(self, callbacks: Sequence[Kept]) -> None:
         try:
-            self._write(evidence)
+            self._write(callbacks)
         except OSError as error:
             logger.error("callbacks could not be spooled: %s", type(error).__name__)
 
-    def _write(self, evidence: Sequence[Evidence]) -> None:
+    def _write(self, callbacks: Sequence[Kept]) -> None:
         with self._lock:
             used = sum(file.stat().st_size for file in self._folder.glob(f"*{WAITING}"))
             lines = []
-            for item in evidence:
+            for item in callbacks:
                 line = _sealed(item)
                 if used + len(line) > (LARGEST if item.listed else LARGEST // 2):
                     logger.error("a callback could not be spooled: the spool is full")
@@ -194,11 +195,11 @@ class Spool:
         read = await asyncio.to_thread(lambda: [_read(line) for line in lines])
         return await asyncio.gather(*map(self._tell_one, read))
 
-    async def _tell_one(self, evidence: Evidence | None) -> bool | None:
-        if evidence is None:
+    async def _tell_one(self, read: tuple[Verb, Any] | None) -> bool | None:
+        if read is None:
             return False
         try:
-            await self._inbox.submit(receive.EVIDENCE, evidence)
+            await self._inbox.submit(*read)
         except Exception as error:
             if isinstance(error, Declined) and error.code == "database_unavailable":
                 return None
@@ -207,20 +208,20 @@ class Spool:
         return True
 
 
-def _sealed(evidence: Evidence) -> bytes:
-    assert evidence.original
-    kept = Kept(evidence.payment_id, evidence.listed, evidence.original)
-    return sealing.seal(msgspec.json.encode(kept).decode(), BOND).encode() + b"\n"
+def _sealed(callback: Kept) -> bytes:
+    return sealing.seal(msgspec.json.encode(callback).decode(), BOND).encode() + b"\n"
 
 
-def _read(line: bytes) -> Evidence | None:
-    """None: cut off by a crash, or sealed with a key that is not there."""
+def _read(line: bytes) -> tuple[Verb, Any] | None:
+    """What is to be done, and with what. None: cut off by a crash, sealed with a key that is not
+    there, or of a kind that only a later release knows."""
     try:
         kept = msgspec.json.decode(sealing.unseal(line.decode(), BOND), type=Kept)
-    except (SecretUnreadable, ValueError) as error:
+        kind = KINDS[kept.kind]
+    except (SecretUnreadable, ValueError, KeyError) as error:
         logger.error("a line of the spool cannot be read: %s", type(error).__name__)
         return None
-    return receive.evidence_of(kept.payment_id, kept.original, listed=kept.listed)
+    return kind.verb, kind.read(kept.named_id, kept.original, kept.listed, hours.now())
 
 
 def _append(file: BinaryIO, lines: bytes) -> None:
