@@ -106,6 +106,19 @@ def test_a_stranger_cannot_fill_the_disk(live, monkeypatch):
     assert Payment.objects.get().status == "Success", "Safaricom is heard all the same"
 
 
+@pytest.mark.parametrize("amount", ["50.00", "-50.00"])
+def test_what_went_back_is_not_booked_as_money(live, amount):
+    post(live, "confirm", said(live))
+    changes = {"TransactionType": "Pay Utility Reversal", "TransAmount": amount}
+    for receipt in ("UCE3P9W8ZA", "UCE9ZZZZZZ"):
+        post(live, "confirm", said(live, TransID=receipt, **changes), "203.0.113.9")
+    assert Payment.objects.get().status == "Success", "a stranger takes nothing back"
+    post(live, "confirm", said(live, InvoiceNumber="1", **changes))
+    assert Payment.objects.get().status == "Reversed"
+    post(live, "confirm", said(live, TransID="UCE8ZZZZZZ", **changes))
+    assert Payment.objects.count() == 1
+
+
 @pytest.mark.parametrize("what", ["confirm", "validate"])
 def test_a_made_up_address_is_nothing_and_costs_no_query(live, what):
     client = open_client()

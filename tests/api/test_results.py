@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
 
+from milango.core.payments import Source
 from milango.daraja import DynamicMpesaClient
 from milango.daraja.questions import StatusAccepted
-from milango.flows import questions
+from milango.flows import questions, reversals
+from milango.flows.book import Line, book
 from milango.models import CredentialState, InboundCallback, Payment, StatusQuestion
 from tests.flows.conftest import make_payment
 from tests.people import PAYER, make_credential, make_merchant
@@ -164,6 +167,16 @@ def test_a_receipt_without_a_payment_is_booked(db, monkeypatch):
     asked = Asked(None, monkeypatch)
     assert asked.answer() == "own"
     assert Payment.objects.get().receipt_number == RECEIPT
+
+
+def test_a_reversed_receipt_without_a_payment_is_remembered(db, monkeypatch):
+    """Or the money would be booked when a late confirmation tells of it."""
+    asked = Asked(None, monkeypatch)
+    assert asked.answer(TransactionStatus="Reversed") == "reversal_unmatched"
+    line = Line(receipt=RECEIPT, amount=Decimal(50), paid_at=timezone.now())
+    book(asked.live, [line], Source.C2B, listed=True)
+    assert reversals.retry(timezone.now()) == 1
+    assert Payment.objects.get().status == "Reversed"
 
 
 def test_a_result_for_nobody_is_nothing():

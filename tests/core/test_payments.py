@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -227,6 +228,18 @@ def test_reversal_and_voiding_absorb_everything_else(pieces, status: Status) -> 
     assert outcome(pieces) is status
 
 
+@pytest.mark.parametrize("source", [Source.PULL, Source.C2B])
+def test_a_reversal_that_names_the_receipt_unsays_and_another_one_only_points(source) -> None:
+    paid = [accepted(), paid_callback()]
+    named = said(source, Outcome.REVERSED, receipt="UCE5K7Q2XD", listed=True)
+    assert outcome([*paid, named]) is Status.REVERSED
+    other = said(source, Outcome.REVERSED, listed=True)
+    assert outcome([*paid, other]) is Status.SUCCESS
+    assert weigh(other, asked()).doubts == {f"reversed_in_{source}"}
+    part = said(source, Outcome.REVERSED, receipt="UCE5K7Q2XD", listed=True, amount=Decimal(10))
+    assert weigh(part, asked()).doubts == {"reversed_in_part"}
+
+
 def test_the_policy_never_lets_a_source_that_nobody_vouches_for_prove() -> None:
     proving = {
         (source, vouched)
@@ -240,10 +253,11 @@ def test_the_policy_never_lets_a_source_that_nobody_vouches_for_prove() -> None:
 
 @pytest.mark.parametrize("outcome_", [o for o in Outcome if o is not Outcome.PAID])
 @given(st.lists(evidence, max_size=8))
-def test_a_statement_says_nothing_but_that_it_was_paid(outcome_, pieces) -> None:
+def test_a_statement_moves_nothing_but_that_it_was_paid(outcome_, pieces) -> None:
     for sound in (True, False):
         line = said(Source.STATEMENT, outcome_, sound=sound)
-        assert weigh(line, asked()) == NOTHING
+        back = {"reversed_in_statement"} if outcome_ is Outcome.REVERSED else set()
+        assert weigh(line, asked()) == msgspec.structs.replace(NOTHING, doubts=frozenset(back))
         assert outcome([*pieces, line]) is outcome(pieces)
 
 

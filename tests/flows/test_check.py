@@ -28,6 +28,7 @@ from milango.models import (
     Payment,
     PaymentEvent,
     Receipt,
+    Reversal,
     SettledOrder,
     WebhookDelivery,
     WebhookEndpoint,
@@ -252,6 +253,17 @@ HANDS: dict[str, list[Callable[[dict[str, Payment]], Any]]] = {
             created_at=timezone.now() - 4 * DAY,
         )
     ],
+    "reversal_has_payment": [
+        lambda it: Reversal.objects.create(
+            merchant=it["paid"].merchant,
+            credential=it["paid"].credential,
+            code="UCE8888888",
+            source="pull",
+            amount=50,
+            reversed_at=timezone.now(),
+            created_at=timezone.now() - 4 * DAY,
+        )
+    ],
     "callback_is_processed": [
         lambda it: _update(InboundCallback.objects.all(), verdict="poisoned"),
         lambda it: _update(InboundCallback.objects.all(), verdict=""),
@@ -384,7 +396,7 @@ def test_a_night_tells_of_open_doubts_once_for_each_merchant(lived, caplog) -> N
     books.nightly()
     lines = [record.getMessage() for record in caplog.records if "open doubts" in record.msg]
     assert len(lines) == 1
-    assert lines[0].startswith(f"mer_{lived['paid'].merchant_id.hex}: 2 open doubts about KES 100")
+    assert lines[0].startswith(f"mer_{lived['paid'].merchant_id.hex}: 3 open doubts about KES 150")
 
 
 def test_a_stranger_s_orphan_that_names_no_money_is_no_matter(lived) -> None:

@@ -129,6 +129,21 @@ def test_a_receipt_is_asked_about_and_a_reversed_one_reverses(call, daraja, wire
     assert (asked.verdict, payment.status) == ("settled", "Reversed")
 
 
+def test_what_pull_tells_went_back_is_asked_about_and_unsaid(call, daraja, wired) -> None:
+    daraja.story(PAYER, "paid")
+    payment = push(call, wired, service_type="captive_portal")
+    daraja.idle()
+    payment.refresh_from_db()
+    daraja.call("POST", "reversals", {"receipt": payment.receipt_number})
+    pulled()
+    assert {doubt.kind for doubt in payment.open_doubts.all()} == {"reversed_in_pull"}
+    assert reconcile.ask_about_reversals(timezone.now()) == 1
+    daraja.idle()
+    payment.refresh_from_db()
+    assert (payment.status, AccessGrant.objects.get().revoked_at is None) == ("Reversed", False)
+    assert Payment.objects.count() == 1, "what went back is no payment"
+
+
 def test_a_wrong_password_is_tried_once(daraja, wired) -> None:
     wired.initiator_password = "Wrong#1"
     wired.save()

@@ -236,9 +236,15 @@ POLICY: Final[dict[tuple[Source, bool, Outcome], Worth]] = {
     (Source.TRANSACTION_STATUS, False, Outcome.UNKNOWN): Worth(SILENCE),
     (Source.C2B, True, Outcome.PAID): Worth(PROOF, 4),
     (Source.C2B, False, Outcome.PAID): Worth(CLAIM, 1),
+    (Source.C2B, True, Outcome.REVERSED): Worth(REVERSAL, 4),
+    (Source.C2B, False, Outcome.REVERSED): Worth(DOUBT),
     (Source.PULL, False, Outcome.PAID): Worth(PROOF, 4),
+    (Source.PULL, True, Outcome.REVERSED): Worth(REVERSAL, 4),
+    (Source.PULL, False, Outcome.REVERSED): Worth(DOUBT),
     (Source.STATEMENT, True, Outcome.PAID): Worth(PROOF, 1),
     (Source.STATEMENT, False, Outcome.PAID): Worth(SILENCE),
+    (Source.STATEMENT, True, Outcome.REVERSED): Worth(DOUBT),
+    (Source.STATEMENT, False, Outcome.REVERSED): Worth(DOUBT),
     (Source.OPERATOR, True, Outcome.PAID): Worth(PROOF, 1),
     (Source.OPERATOR, True, Outcome.FAILED): Worth(FAILURE, 1),
     (Source.OPERATOR, True, Outcome.REVERSED): Worth(REVERSAL, 1),
@@ -258,13 +264,19 @@ def weigh(evidence: Evidence, asked: Asked, *, taken: bool = False) -> Standing:
 
 
 def _is_vouched_for(evidence: Evidence, asked: Asked) -> bool:
-    """Callbacks come from a listed peer; without real money every peer will do (A1)."""
+    """Callbacks come from a listed peer; without real money every peer will do (A1).
+
+    A row of Pull or a confirmation that tells a reversal names the payment's own receipt: no
+    document says that it does, and one that names another receipt only seems to fit.
+    """
     if evidence.source is Source.OPERATOR:
         return evidence.approved
     if evidence.source is Source.STATEMENT:
         return evidence.sound
-    posted = evidence.source in {Source.CALLBACK, Source.C2B}
-    return posted and (evidence.listed or not asked.live)
+    heard = evidence.listed or not asked.live
+    if evidence.outcome is Outcome.REVERSED:
+        return evidence.source in {Source.PULL, Source.C2B} and heard and bool(evidence.receipt)
+    return evidence.source in {Source.CALLBACK, Source.C2B} and heard
 
 
 def _disagreement(evidence: Evidence, asked: Asked, *, taken: bool) -> str:
@@ -275,7 +287,8 @@ def _disagreement(evidence: Evidence, asked: Asked, *, taken: bool) -> str:
     if named and bound and named != bound:
         return "other_checkout_id"
     if evidence.amount is not None and evidence.amount != asked.amount:
-        return "other_amount"
+        is_reversal = evidence.outcome is Outcome.REVERSED
+        return "reversed_in_part" if is_reversal else "other_amount"
     if evidence.paid_at and evidence.paid_at < asked.asked_at - SKEW:
         return "before_request"
     if taken:
@@ -331,6 +344,8 @@ def _voidance(evidence: Evidence, asked: Asked, authority: int) -> Standing:
 
 
 def _doubt(evidence: Evidence, asked: Asked, authority: int) -> Standing:
+    if evidence.outcome is Outcome.REVERSED:
+        return Standing(doubts=frozenset({f"reversed_in_{evidence.source}"}))
     return Standing(doubts=frozenset({f"{evidence.outcome}_result"}))
 
 

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from .errors import MilangoError
+from .reversals import is_reversal
 
 Row = Sequence[Any]
 """Cells as they were written: text from CSV; also numbers from a workbook."""
@@ -88,7 +89,6 @@ OWN_MOVES: Final = re.compile(
 )
 """Money that came in, but from no payer: moved between one's own accounts, or come back."""
 
-REVERSAL: Final = re.compile(r"revers", re.I)
 CHARGE: Final = re.compile(r"charge", re.I)
 PARTY: Final = re.compile(r"(?:^|\bfrom |\bto |\bby )(\+?\d[\d*•.xX]{4,14}\d{2,})(?= - | -$|\s*$)")
 ACCOUNT: Final = re.compile(r"\bAcc\. *(.*)$")
@@ -319,7 +319,7 @@ def _kind(completed: bool, paid_in: Decimal, details: str, reason: str) -> Kind:
         return Kind.OTHER if OWN_MOVES.search(what) else Kind.PAYMENT
     if CHARGE.search(what):
         return Kind.CHARGE
-    return Kind.REVERSAL if REVERSAL.search(what) else Kind.OTHER
+    return Kind.REVERSAL if is_reversal(what) else Kind.OTHER
 
 
 # --- cells ----------------------------------------------------------------------------------

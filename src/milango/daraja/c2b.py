@@ -14,7 +14,18 @@ from typing import Any, Final
 
 import msgspec
 
-from .fields import Unreadable, amount_of, document, moment_of, phone_of, receipt_of, word_of
+from milango.core.reversals import is_reversal
+
+from .fields import (
+    Unreadable,
+    amount_of,
+    document,
+    moment_of,
+    phone_of,
+    receipt_of,
+    unsigned,
+    word_of,
+)
 from .texts import clean
 
 SHORT_CODE: Final = re.compile(r"[0-9]{5,7}")
@@ -38,6 +49,8 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """The account number as the payer typed it; empty for tills."""
     transaction_type: str = ""
     """`Pay Bill`, `Customer Merchant Payment`, `Buy Goods`, or another."""
+    is_reversal: bool = False
+    """It went back: no document names such a message, and it must not be taken for money."""
     paid_at: datetime | None = None
     msisdn: str = ""
     """The payer's number as written: whole, masked or hashed."""
@@ -88,8 +101,10 @@ def read_c2b(body: bytes) -> Confirmation | Unread:
 
 
 def _confirmation(values: dict[str, Any]) -> Confirmation:
+    words = clean(values.get("TransactionType"), 64)
+    back, given = is_reversal(words), values.get("TransAmount")
     receipt = receipt_of(values.get("TransID"))
-    amount = amount_of(values.get("TransAmount"))
+    amount = amount_of(unsigned(given) if back else given)
     short_code = word_of(values.get("BusinessShortCode")) or ""
     if receipt is None:
         raise Unreadable("no_receipt" if "TransID" in values else "not_a_callback")
@@ -102,7 +117,8 @@ def _confirmation(values: dict[str, Any]) -> Confirmation:
         amount=amount,
         business_short_code=short_code,
         bill_ref=clean(values.get("BillRefNumber"), 64),
-        transaction_type=clean(values.get("TransactionType"), 64),
+        transaction_type=words,
+        is_reversal=back,
         paid_at=moment_of(values.get("TransTime")),
         msisdn=phone_of(values.get("MSISDN")) or "",
         payer_name=_name(values),

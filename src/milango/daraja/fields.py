@@ -90,6 +90,13 @@ def amount_of(raw: object) -> Decimal | None:
     return amount.quantize(CENT)
 
 
+def unsigned(raw: object) -> object:
+    """An amount without its minus sign: where the words tell which way it went."""
+    if isinstance(raw, Decimal | int) and not isinstance(raw, bool):
+        return abs(raw)
+    return raw.strip(BLANKS).removeprefix("-") if isinstance(raw, str) else raw
+
+
 def receipt_of(raw: object) -> str | None:
     """A receipt number, in capitals."""
     word = raw.strip(BLANKS) if isinstance(raw, str) else raw

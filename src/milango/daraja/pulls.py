@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from milango.core.errors import DarajaRefused, DarajaSilent
+from milango.core.reversals import is_reversal
 
 from .answers import error_of, fail, object_of
-from .fields import Unreadable, amount_of, phone_of, receipt_of, word_of
+from .fields import Unreadable, amount_of, phone_of, receipt_of, unsigned, word_of
 from .messages import EAT, eat_time
 from .questions import PulledPayment, PullPage, PullRegistered
 from .texts import clean, code_of
@@ -98,7 +99,10 @@ def _row(row: object) -> PulledPayment:
         raise Unreadable("not_a_row")
     # Documents and traffic differ in capitals.
     get = {name.lower(): value for name, value in row.items()}.get
-    receipt, amount = receipt_of(get("transactionid")), amount_of(get("amount"))
+    words = clean(get("transactiontype"), 64)
+    back = is_reversal(words)
+    receipt = receipt_of(get("transactionid"))
+    amount = amount_of(unsigned(get("amount")) if back else get("amount"))
     if receipt is None:
         raise Unreadable("no_receipt")
     if amount is None:
@@ -111,7 +115,8 @@ def _row(row: object) -> PulledPayment:
         zone_known=zone_known,
         msisdn=phone_of(get("msisdn")) or "",
         bill_ref=clean(get("billreference"), 64),
-        transaction_type=clean(get("transactiontype"), 64),
+        transaction_type=words,
+        is_reversal=back,
         sender=clean(get("sender"), 64),
         organization=clean(get("organizationname"), 128),
     )

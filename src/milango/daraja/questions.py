@@ -117,6 +117,8 @@ class PulledPayment(msgspec.Struct, frozen=True, kw_only=True):
     """The payer's number as written."""
     bill_ref: str = ""
     transaction_type: str = ""
+    is_reversal: bool = False
+    """It went back: `amount` is by how much, and the receipt may be the reversal's own."""
     sender: str = ""
     organization: str = ""
 

@@ -170,7 +170,7 @@ def _meant(credential: MpesaCredential, line: Line, taken: set[UUID]) -> Payment
     """
     near = [p for p in _candidates(credential, line) if p.pk not in taken]
     near = [payment for payment in near if phones.may_be(payment.phone, line.phone)]
-    fitting = [payment for payment in near if _refers(payment, line)]
+    fitting = [payment for payment in near if refers(payment, line.reference)]
     for statuses in (OPEN, FAILED):
         of_these = [payment for payment in fitting if payment.status in statuses]
         if of_these:
@@ -196,10 +196,11 @@ def _candidates(credential: MpesaCredential, line: Line) -> list[Payment]:
     return list(rows.exclude(sending_at=None).order_by("pk").select_for_update(no_key=True))
 
 
-def _refers(payment: Payment, line: Line) -> bool:
-    if payment.credential.kind == MpesaCredential.Kind.TILL or not line.reference:
+def refers(payment: Payment, reference: str) -> bool:
+    """Whether an account number may be the payment's. Tills have none."""
+    if payment.credential.kind == MpesaCredential.Kind.TILL or not reference:
         return True
-    return _plain(payment.account_reference) == _plain(line.reference)
+    return _plain(payment.account_reference) == _plain(reference)
 
 
 def _plain(reference: str) -> str:

@@ -25,7 +25,7 @@ from milango.core.payments import Original, Source
 from milango.daraja.c2b import Confirmation, Rejection, Unread, accepted, read_c2b, rejected
 from milango.models import MpesaCredential
 
-from . import audit, batches, hours, originals
+from . import audit, batches, hours, originals, reversals
 from . import rows as tables
 from .batches import Verb
 from .book import Line, book, is_known_reference
@@ -54,7 +54,8 @@ class Taken(msgspec.Struct, frozen=True):
     """What became of a confirmation."""
 
     verdict: str
-    """`joined`, `own`, `unmatched`, `unlisted`, `foreign` or `unreadable:<problem>`."""
+    """`joined`, `own`, `unmatched`, `unlisted`, `foreign` or `unreadable:<problem>`; of money that
+    went back what `reversals.note` says."""
 
 
 def address_of(credential: MpesaCredential, what: str) -> str:
@@ -174,11 +175,19 @@ def _book(arrivals: Sequence[Arrival]) -> tuple[list[str], dict[UUID, MpesaCrede
         if not verdicts[index]:
             credible[arrival.credential_id].append(index)
     for credential_id in sorted(credible):
-        indexes = credible[credential_id]
-        lines = [_line(arrivals[index]) for index in indexes]
+        back = [index for index in credible[credential_id] if _is_reversal(arrivals[index])]
+        paid = [index for index in credible[credential_id] if index not in back]
+        lines = [_line(arrivals[index]) for index in paid]
         booked = book(credentials[credential_id], lines, Source.C2B, listed=True)
-        verdicts = _filled(verdicts, indexes, [booking.value for booking in booked])
+        verdicts = _filled(verdicts, paid, [booking.value for booking in booked])
+        lines = [_line(arrivals[index]) for index in back]
+        noted = reversals.note(credentials[credential_id], lines, Source.C2B)
+        verdicts = _filled(verdicts, back, noted)
     return verdicts, credentials
+
+
+def _is_reversal(arrival: Arrival) -> bool:
+    return isinstance(arrival.said, Confirmation) and arrival.said.is_reversal
 
 
 def _filled(verdicts: list[str], indexes: list[int], values: list[str]) -> list[str]:

@@ -57,6 +57,9 @@ EVENT_OF_PUSH: Final = {
     Outcome.UNKNOWN: "payment.unanswered",
 }
 
+TAKEN_BACK: Final = "taken_back"
+"""The doubt about a sale whose money went back: what was sold for it may be with the payer."""
+
 OWN_DOUBTS: Final = frozenset({"unresolved"})
 """Doubts that say that asking has not helped: they are no reason to ask."""
 
@@ -177,8 +180,10 @@ def _told(case: Case, step: Step, due: frozenset[str]) -> Iterable[tuple[str, di
         yield "payment.flagged", {"doubt": kind}
     if due and _is_sale(step):
         # Before the success itself: a stream ends with it.
-        for kind in sorted(due):
+        for kind in sorted(due - {TAKEN_BACK}):
             yield "payment.flagged", {"doubt": kind}
+    if _is_taken_back(step):
+        yield "payment.flagged", {"doubt": TAKEN_BACK}
     if now.is_confirming and not was.is_confirming:
         yield "payment.confirming", {"source": item.source.value}
     if was.status is not now.status:
@@ -283,7 +288,12 @@ NONE_DUE: Final = frozenset[str]()
 
 
 def _due_to_a_person(case: Case) -> frozenset[str]:
-    """What a success leaves for a person, beside what its evidence contradicts."""
+    """What a success, or its end, leaves for a person beside what its evidence contradicts."""
+    back = frozenset({TAKEN_BACK}) if any(map(_is_taken_back, case.steps)) else NONE_DUE
+    return back | _due_after_a_sale(case)
+
+
+def _due_after_a_sale(case: Case) -> frozenset[str]:
     payment = case.payment
     if not case.newly_paid or not any(map(_is_sale, case.steps)):
         return NONE_DUE
@@ -298,6 +308,12 @@ def _due_to_a_person(case: Case) -> frozenset[str]:
 def _is_sale(step: Step) -> bool:
     """By this piece of evidence it was paid, and the merchant has the money."""
     return step.now.status is Status.SUCCESS and not step.was.is_paid
+
+
+def _is_taken_back(step: Step) -> bool:
+    """The merchant had the money. Whoever says so by hand knows already."""
+    went = step.was.status is Status.SUCCESS and step.now.status is Status.REVERSED
+    return went and step.item.source is not Source.OPERATOR
 
 
 def _doubts(case: Case, due: frozenset[str], at: datetime) -> Iterable[RowOf]:

@@ -53,6 +53,7 @@ TABLES: Final = {
     "doubts": Walked("milango_doubt", "d", PREFIXES["doubt"], whole=True),
     "prompts": Walked("milango_openprompt", "o", PREFIXES["payment"], whole=True),
     "unmatched": Walked("milango_receipt", "r", "", whole=True),
+    "reversals": Walked("milango_reversal", "v", "", whole=True),
     "payments": Walked("milango_payment", "p", PREFIXES["payment"]),
     "callbacks": Walked("milango_inboundcallback", "c", PREFIXES["inboundcallback"]),
     "grants": Walked("milango_accessgrant", "g", PREFIXES["accessgrant"]),
@@ -284,6 +285,18 @@ INVARIANTS: Final = (
         SELECT r.code, x.merchant_id, r.amount FROM milango_receipt r
         JOIN milango_mpesacredential x ON x.id = r.credential_id
         WHERE r.payment_id IS NULL AND r.created_at < %(overdue)s
+        """,
+    ),
+    Invariant(
+        "reversal_has_payment",
+        "reversals",
+        "Money that went back is known to the payment that it had come with, within three days.",
+        "Something is sold for money that the merchant does not have any more.",
+        "milango shortcodes unmatched, then milango payments match.",
+        "KES {0} went back, of no payment",
+        """
+        SELECT v.code, v.merchant_id, v.amount FROM milango_reversal v
+        WHERE v.payment_id IS NULL AND v.created_at < %(overdue)s
         """,
     ),
     Invariant(

@@ -20,7 +20,7 @@ from milango.core.payments import Source
 from milango.daraja.questions import PulledPayment
 from milango.models import CredentialState, MpesaCredential
 
-from . import hours
+from . import hours, reversals
 from .book import Line, book
 from .clients import client_for
 from .credentials import change_credential
@@ -87,11 +87,17 @@ def _pull(state: CredentialState, now: datetime) -> int:
     known_until = min(state.pulled_until or now - FARTHEST, now)
     since = max(now - FARTHEST, known_until - OVERLAP)
     booked = 0
+    back: list[Line] = []
     try:
         for rows in _pages(credential, since, now):
+            back += [_line(row, now) for row in rows if row.is_reversal]
+            paid = [_line(row, now) for row in rows if not row.is_reversal]
             with transaction.atomic(durable=True):
-                book(credential, [_line(row, now) for row in rows], Source.PULL, listed=True)
-            booked += len(rows)
+                book(credential, paid, Source.PULL, listed=True)
+            booked += len(paid)
+        # Rows come newest first: what went back after what it went back from.
+        with transaction.atomic(durable=True):
+            reversals.note(credential, back, Source.PULL)
     except MilangoError as error:
         logger.warning("%s cannot be pulled: %s", credential.public_id, error.code)
         known.update(pull_problem=str(error)[:255], next_pull_at=now + AFTER_TROUBLE)

@@ -30,7 +30,7 @@ from milango.daraja.results import StatusResult, read_result, read_timeout
 from milango.models import CredentialState, MpesaCredential, Payment, Receipt, StatusQuestion
 from milango.models.ids import uuid7
 
-from . import batches, hours, originals
+from . import batches, hours, originals, reversals
 from . import rows as tables
 from .batches import Verb
 from .book import Line, book
@@ -85,7 +85,7 @@ def ask_by_receipt(
 ) -> StatusQuestion | None:
     """Ask Transaction Status what became of a receipt. None: it cannot be asked, or just was.
 
-    `why` is `claim`, `statement` or `operator`. The answer comes to the result address.
+    `why` is `claim`, `statement`, `reversal` or `operator`. The answer comes to the result address.
     """
     now = hours.now()
     if why_not_ask(credential, receipt):
@@ -286,7 +286,8 @@ def _settled(said: StatusResult, question: StatusQuestion) -> str:
         )
         return booking.value
     if payment_id is None:
-        return "reversed"
+        (noted,) = reversals.note(question.credential, [_line(said)], Source.TRANSACTION_STATUS)
+        return noted
     (settled,) = settle_many([_evidence(said, question, payment_id)])
     return settled.verdict
 

@@ -30,7 +30,7 @@ from milango.core.schedule import (
 )
 from milango.daraja import DynamicMpesaClient
 from milango.daraja.sessions import bridge
-from milango.models import MpesaCredential, OpenPrompt, Payment
+from milango.models import MpesaCredential, OpenPrompt, Payment, Reversal
 from milango.models.ids import first_uuid7
 from milango.seen import spans
 
@@ -54,6 +54,9 @@ PATIENCE: Final = 10.0
 
 QUERIES_BEFORE_STATUS: Final = 4
 """STK query is asked so often about a claim before Transaction Status is."""
+
+REVERSED_WITHIN: Final = timedelta(days=1)
+"""So new is what is said to have gone back, when Transaction Status is asked about it."""
 
 MOST_NOTICED: Final = 1_000
 
@@ -274,6 +277,25 @@ async def _ask(client: DynamicMpesaClient, payment: Payment, now: datetime) -> E
         code=answer.code,
         text=answer.text,
     )
+
+
+def ask_about_reversals(now: datetime) -> int:
+    """Ask Transaction Status, once, about successes whose money is said to have gone back.
+
+    Where it cannot be asked, the doubt waits for a person. Returns how many were asked about.
+    """
+    rows = Reversal.objects.filter(
+        asked_at=None, created_at__gt=now - REVERSED_WITHIN, payment__status=Status.SUCCESS
+    ).exclude(payment__receipt_number="")
+    asked = 0
+    for row in list(rows.select_related("credential", "payment")[:AT_ONCE]):
+        mine = Reversal.objects.filter(pk=row.pk, asked_at=None)
+        if (payment := row.payment) and mine.update(asked_at=now):
+            question = questions.ask_by_receipt(
+                row.credential, payment.receipt_number, why="reversal", payment=payment
+            )
+            asked += question is not None
+    return asked
 
 
 # --- settling -------------------------------------------------------------------------------

@@ -83,11 +83,11 @@ class Kind(StrEnum):
 
 AGREED: Final = frozenset({Kind.MATCHED, Kind.SETTLED})
 
-DOUBT_OF: Final = {
-    Kind.MISSING_THERE: "missing_in_statement",
-    Kind.REVERSED_THERE: "reversed_in_statement",
+TELLS: Final = {
+    Kind.MISSING_THERE: (Outcome.UNKNOWN, "missing_in_statement"),
+    Kind.REVERSED_THERE: (Outcome.REVERSED, ""),
 }
-"""Doubts that a sound statement raises about a payment; another amount raises its own."""
+"""What a sound statement says beside payments, and its doubt where the policy knows of none."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -528,13 +528,14 @@ def _evidence(found: Found, line: Line | None, *, proves: bool) -> Evidence | No
     if found.payment_id is None:
         return None
     at = hours.now()
-    if doubt := DOUBT_OF.get(found.kind):
+    if found.kind in TELLS:
+        outcome, problem = TELLS[found.kind]
         return Evidence(
             payment_id=found.payment_id,
             source=Source.STATEMENT,
-            outcome=Outcome.UNKNOWN,
+            outcome=outcome,
             observed_at=at,
-            problem=doubt,
+            problem=problem,
         )
     if line is None or found.kind not in {Kind.OPEN_HERE, Kind.OTHER_AMOUNT}:
         return None

@@ -3,7 +3,7 @@
 from .access import AccessGrant
 from .asking import CredentialState, StatusQuestion
 from .errands import Errand
-from .evidence import Doubt, InboundCallback, OperatorWord, Receipt
+from .evidence import Doubt, InboundCallback, OperatorWord, Receipt, Reversal
 from .installation import (
     AuditEntry,
     AuditKey,
@@ -45,6 +45,7 @@ __all__ = [
     "Payment",
     "PaymentEvent",
     "Receipt",
+    "Reversal",
     "SettledOrder",
     "StatementImport",
     "StatementLine",

@@ -24,7 +24,7 @@ class StatusQuestion(Identified):
         **UNCONSTRAINED,
     )
     receipt = models.CharField(max_length=32)
-    why = models.CharField(max_length=16, help_text="claim, statement or operator")
+    why = models.CharField(max_length=16, help_text="claim, statement, reversal or operator")
     token_hash = models.CharField(max_length=64, editable=False)
     conversation_id = models.CharField(max_length=128, blank=True)
     asked_at = models.DateTimeField()

@@ -120,6 +120,55 @@ class Receipt(models.Model):
         return self.code
 
 
+class Reversal(Identified):
+    """Money that went back, as a source told it; its payment, once that is known."""
+
+    merchant = models.ForeignKey(Merchant, models.PROTECT, related_name="+", **UNCONSTRAINED)
+    credential = models.ForeignKey(
+        MpesaCredential, models.PROTECT, related_name="+", db_index=False, **UNCONSTRAINED
+    )
+    code = models.CharField(
+        max_length=32, help_text="The receipt of the reversal itself, or of what went back."
+    )
+    payment = models.ForeignKey(
+        Payment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="reversals",
+        **UNCONSTRAINED,
+    )
+    source = models.CharField(max_length=20)
+    amount = models.DecimalField(max_digits=14, decimal_places=2, help_text="KES")
+    phone = models.CharField(
+        max_length=64, blank=True, help_text="As written: whole, masked or hashed."
+    )
+    reference = models.CharField(max_length=64, blank=True)
+    reversed_at = models.DateTimeField(help_text="UTC")
+    asked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When Transaction Status was asked whether it is so."
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["credential", "code"], name="one_row_per_reversal")
+        ]
+        indexes = [
+            models.Index(
+                fields=["created_at"],
+                condition=Q(payment__isnull=True),
+                name="reversals_unmatched",
+            ),
+            models.Index(
+                fields=["created_at"], condition=Q(asked_at__isnull=True), name="reversals_unasked"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
 class Doubt(Identified):
     """A contradiction, or money that somebody has to look after: a row with an owner and an age."""
 

@@ -31,6 +31,7 @@ PREFIXES: Final = {
     "statementimport": "stm",
     "errand": "ern",
     "inboundcallback": "cbk",
+    "reversal": "rev",
 }
 
 

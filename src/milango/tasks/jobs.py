@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from milango.flows import book, check, deliver, errands, hours
+from milango.flows import book, check, deliver, errands, hours, reconcile, reversals
 from milango.flows import sweep as sweeping
 from milango.flows.problems import log_unexpected
 
@@ -75,8 +75,11 @@ def begin_errand(errand_id: UUID) -> None:
 @task(backend=BACKEND)
 @_discreet
 def retry_unmatched() -> None:
-    """Look again for the payments of receipts that had none."""
-    book.retry_unmatched(hours.now())
+    """Look again for the payments of receipts and reversals that had none."""
+    now = hours.database_now()
+    book.retry_unmatched(now)
+    reversals.retry(now)
+    reconcile.ask_about_reversals(now)
 
 
 @task(backend=BACKEND)
