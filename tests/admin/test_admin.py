@@ -23,7 +23,9 @@ from milango.models import (
     Membership,
     Merchant,
     MpesaCredential,
+    OperatorWord,
     Payment,
+    Receipt,
     StatementImport,
     WebhookDelivery,
     WebhookEndpoint,
@@ -413,3 +415,46 @@ def test_nothing_of_ours_can_be_deleted_from_a_list(model, owner, mine) -> None:
     asked = {"action": "delete_selected", "post": "yes", "_selected_action": rows}
     owner.post(url(model, "changelist"), asked)
     assert model.objects.filter(pk__in=rows).count() == len(rows)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_unmatched_money_is_put_to_a_payment_and_approved_by_another_person(
+    staff, owner, mine, theirs
+) -> None:
+    def receipt(whose: Any, amount: int) -> Receipt:
+        credential = whose["credential"]
+        return Receipt.objects.create(
+            environment=credential.environment,
+            short_code=credential.party_b,
+            code=f"UCE{amount:07}",
+            credential=credential,
+            amount=amount,
+            source="c2b",
+        )
+
+    def match(row: Receipt, payment: Payment, reason: str = "the till slip") -> str:
+        data = {"action": "match", "payment": payment.public_id, "reason": reason}
+        answer = staff.post(
+            url(Receipt, "changelist"), data | {"_selected_action": row.pk}, follow=True
+        )
+        payment.refresh_from_db()
+        return text(answer)
+
+    small = make_payment(mine["credential"], amount=50, phone="254700000001")
+    row = receipt(mine, 50)
+    assert "a reason is needed" in match(row, small, reason=" ")
+    assert "nothing was done" in match(row, make_payment(theirs["credential"])), "not mine to see"
+    match(receipt(theirs, 70), small)
+    assert small.status == "Pending", "another merchant's money is absent"
+    match(row, small)
+    assert (small.status, small.receipt_number) == ("Success", row.code)
+
+    large = make_payment(mine["credential"], amount=9_000, phone="254700000002")
+    assert "second person" in match(receipt(mine, 9_000), large)
+    approve = {"action": "approve", "_selected_action": OperatorWord.objects.latest("pk").pk}
+    assert "another person has to approve" in text(
+        staff.post(url(OperatorWord, "changelist"), approve, follow=True)
+    )
+    owner.post(url(OperatorWord, "changelist"), approve)
+    large.refresh_from_db()
+    assert large.status == "Success"

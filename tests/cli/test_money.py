@@ -12,7 +12,7 @@ from django.utils import timezone
 from milango.core.payments import Source
 from milango.flows import installations
 from milango.flows.settle import settle_many
-from milango.models import AuditEntry, Doubt, InboundCallback, Payment
+from milango.models import AuditEntry, Doubt, InboundCallback, Payment, Receipt
 from tests.cli.conftest import Milango
 from tests.flows.conftest import accepted, make_payment, paid
 from tests.flows.test_receive import body, with_token
@@ -174,3 +174,30 @@ def test_doubts_of_one_merchant_are_its_own(milango: Milango, doubt: Doubt) -> N
     assert doubt.public_id in milango("doubts", "list", "--merchant", "Duka").output
     assert "There are none." in milango("doubts", "list", "--kind", "refund_due").output
     assert milango("doubts", "show", "dbt_1").exit_code == 2
+
+
+def test_unmatched_money_is_listed_and_matched(milango: Milango) -> None:
+    installations.current()
+    credential = make_credential(make_merchant())
+    small, large = make_payment(credential), make_payment(credential, amount=9_000)
+    for amount in (50, 9_000):
+        Receipt.objects.create(
+            environment=credential.environment,
+            short_code=credential.party_b,
+            code=f"UCE{amount:07}",
+            credential=credential,
+            amount=amount,
+            source="c2b",
+            paid_at=timezone.now(),
+        )
+    merchant = ("--merchant", credential.merchant.name, "--shortcode", credential.short_code)
+    assert "UCE0000050  KES 50.00" in milango("shortcodes", "unmatched", *merchant).output
+    why = ("--reason", "the till slip")
+    wrong = milango("payments", "match", large.public_id, "UCE0000050", *why)
+    assert wrong.exit_code != 0
+    assert "It is KES 50.00, and the payment asks for KES 9000.00." in wrong.output
+    assert milango("payments", "match", small.public_id, "UCE0000050", *why).exit_code == 0
+    noted = milango("payments", "match", large.public_id, "UCE0009000", *why)
+    assert (noted.exit_code, "second person" in noted.output) == (3, True)
+    small.refresh_from_db()
+    assert (small.status, small.receipt_number) == ("Success", "UCE0000050")

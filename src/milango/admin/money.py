@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
-from django.contrib import admin
-from django.db.models import QuerySet
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from milango.core.errors import InvalidPhone
+from milango.core.errors import Declined, InvalidPhone, InvalidRequest
 from milango.core.phones import normalise
-from milango.models import AccessGrant, Doubt, InboundCallback, Payment, PaymentEvent, Receipt
+from milango.flows import matching, words
+from milango.models import (
+    AccessGrant,
+    Doubt,
+    InboundCallback,
+    OperatorWord,
+    Payment,
+    PaymentEvent,
+    Receipt,
+    Reversal,
+)
 from milango.models.ids import parse_public_id
 
-from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline
+from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline, actor_of, merchants_of
 from .evidence import shown_body
 
 
@@ -172,14 +186,94 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     list_select_related = ("merchant",)
 
 
+class MatchForm(ActionForm):  # type: ignore[misc]
+    """Beside the list's actions: whose the chosen money is, and how one knows."""
+
+    payment = forms.CharField(
+        label="", required=False, widget=UnfoldAdminTextInputWidget({"placeholder": "pay_…"})
+    )
+    reason = forms.CharField(
+        label="", required=False, widget=UnfoldAdminTextInputWidget({"placeholder": "reason"})
+    )
+
+
+class WaitingAdmin(ReadOnlyAdmin):
+    """Money that a person may put to a payment, one at a time, as the command line does."""
+
+    action_form = MatchForm
+    actions = ("match",)
+
+    def has_match_permission(self, request: HttpRequest) -> bool:
+        """Django's own right to change the row, although nobody edits it."""
+        right = f"{self.opts.app_label}.change_{self.opts.model_name}"
+        return bool(request.user.has_perm(right))
+
+    @admin.action(description="Match the chosen one to a payment", permissions=["match"])
+    def match(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Above the limits it waits for a second person."""
+        chosen = list(queryset[:2])
+        payment_id = parse_public_id(request.POST.get("payment", "").strip(), "pay")
+        mine = Payment.objects.filter(merchant__in=merchants_of(request))
+        payment = mine.filter(pk=payment_id).first() if payment_id else None
+        if len(chosen) != 1 or payment is None:
+            messages.error(request, "Choose one, and name its payment (pay_…). Nothing was done.")
+            return
+        reason, actor = request.POST.get("reason", ""), actor_of(request)
+        try:
+            word, settled = matching.match(payment, chosen[0].code, reason=reason, actor=actor)
+        except InvalidRequest as error:
+            messages.error(request, str(error))
+            return
+        if settled is None:
+            messages.warning(request, f"Noted. A second person has to approve {word.public_id}.")
+        else:
+            messages.success(request, f"It counts: the payment is {settled.status}.")
+
+
 @admin.register(Receipt)
-class ReceiptAdmin(ReadOnlyAdmin):
+class ReceiptAdmin(WaitingAdmin):
     """M-Pesa's transaction codes, and the payments that they settled."""
 
-    list_display = ("code", "short_code", "environment", "payment", "created_at")
-    list_filter = ("environment",)
+    list_display = ("code", "amount", "short_code", "environment", "payment", "created_at")
+    list_filter = ("environment", ("payment", admin.EmptyFieldListFilter))
     search_fields = ("=code",)
 
     def scoped(self, rows, merchants):  # type: ignore[no-untyped-def]
-        """A receipt is its payment's; one without a payment is nobody's yet."""
-        return rows.filter(payment__merchant_id__in=merchants.values("pk"))
+        """A receipt is its payment's; one without a payment is its short code's."""
+        mine = merchants.values("pk")
+        waiting = Q(payment=None, credential__merchant_id__in=mine)
+        return rows.filter(Q(payment__merchant_id__in=mine) | waiting)
+
+
+@admin.register(Reversal)
+class ReversalAdmin(WaitingAdmin):
+    """Money that went back, and the payments that it had come with."""
+
+    list_display = ("code", "amount", "source", "payment", "reversed_at", "merchant")
+    list_filter = (MerchantFilter, ("payment", admin.EmptyFieldListFilter))
+    list_select_related = ("merchant", "payment")
+    search_fields = ("=code",)
+
+
+@admin.register(OperatorWord)
+class OperatorWordAdmin(ReadOnlyAdmin):
+    """What people said about payments; large amounts wait for a second person."""
+
+    list_display = ("spoken_at", "outcome", "amount", "spoken_by", "approved_by", "applied_at")
+    list_filter = (MerchantFilter, "outcome", ("applied_at", admin.EmptyFieldListFilter))
+    actions = ("approve",)
+
+    def has_approve_permission(self, request: HttpRequest) -> bool:
+        """Django's own right to change words, although nobody edits one."""
+        return bool(request.user.has_perm("milango.change_operatorword"))
+
+    @admin.action(description="Agree with the chosen words", permissions=["approve"])
+    def approve(self, request: HttpRequest, queryset: QuerySet[OperatorWord]) -> None:
+        """Nobody agrees with their own."""
+        for word in queryset.order_by("pk"):
+            try:
+                settled = words.approve(word, actor=actor_of(request))
+            except Declined as refusal:
+                messages.error(request, f"{word.public_id}: {refusal}")
+            else:
+                messages.success(request, f"{word.public_id}: the payment is {settled.status}.")

@@ -63,6 +63,22 @@ DOUBTS: Final = {
         "M-Pesa's statement says that the money went back to the payer.",
         "Ask about the receipt; if it is so: milango payments mark ... reversed.",
     ),
+    "reversed_in_pull": Meaning(
+        "A row of Pull tells that money went back which can only be this payment's.",
+        "Transaction Status is asked; if nobody can be: milango payments mark ... reversed.",
+    ),
+    "reversed_in_c2b": Meaning(
+        "A confirmation tells that money went back which can only be this payment's.",
+        "Transaction Status is asked; if nobody can be: milango payments mark ... reversed.",
+    ),
+    "reversed_in_part": Meaning(
+        "A part of the money is said to have gone back. The payment stays as it is.",
+        "Look in M-Pesa's statement; agree with the payer about the rest.",
+    ),
+    "taken_back": Meaning(
+        "It was a success, and then the money went back to the payer. It is Reversed.",
+        "Ask for the goods, or for another payment; Wi-Fi that it bought has ended.",
+    ),
     "tariff_unreadable": Meaning(
         "Wi-Fi was paid for and none was given: the merchant's tariff cannot be read.",
         "Mend the tariff; give the time, or the money back.",

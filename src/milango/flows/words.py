@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Model, QuerySet, Sum
 
 from milango.conf import conf
 from milango.core.errors import Declined, InvalidRequest
 from milango.core.payments import Evidence, Outcome, Source
-from milango.models import Installation, OperatorWord, Payment
+from milango.models import Installation, OperatorWord, Payment, Receipt, Reversal
 
 from . import audit, hours
 from .settle import Settled, settle_many
@@ -27,6 +27,8 @@ SAYABLE: Final = {
 }
 
 DAY: Final = timedelta(days=1)
+
+M = TypeVar("M", bound=Model)
 
 
 def speak(
@@ -100,6 +102,7 @@ def _sum(words: object) -> Decimal:
 def _apply(word: OperatorWord, now: datetime) -> Settled:
     word.applied_at = now
     word.save(update_fields=["applied_at", "approved_by"])
+    told = _told_of_the_receipt(word)
     (settled,) = settle_many(
         [
             Evidence(
@@ -108,13 +111,29 @@ def _apply(word: OperatorWord, now: datetime) -> Settled:
                 outcome=SAYABLE[word.outcome],
                 observed_at=now,
                 receipt=word.receipt or None,
+                amount=told.amount if told else None,
+                phone=told.phone or None if told else None,
+                paid_at=told.paid_at if told else None,
                 code="operator",
                 text=word.reason,
                 approved=True,
             )
         ]
     )
+    if word.outcome == Outcome.REVERSED:
+        _unmatched(Reversal, word).update(payment=word.payment)
     return settled
+
+
+def _told_of_the_receipt(word: OperatorWord) -> Receipt | None:
+    """What M-Pesa has told of money that waits for its payment: a word cannot say otherwise."""
+    is_paid = word.receipt and word.outcome == Outcome.PAID
+    return _unmatched(Receipt, word).first() if is_paid else None
+
+
+def _unmatched(model: type[M], word: OperatorWord) -> QuerySet[M]:
+    mine = {"credential": word.payment.credential_id, "code": word.receipt}
+    return model._default_manager.filter(payment=None, **mine)
 
 
 def _audit(word: OperatorWord, action: str, actor: str) -> None:
@@ -126,5 +145,6 @@ def _audit(word: OperatorWord, action: str, actor: str) -> None:
         word=word.public_id,
         outcome=word.outcome,
         amount=str(word.amount),
+        receipt=word.receipt,
         reason=word.reason,
     )

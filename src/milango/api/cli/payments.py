@@ -10,7 +10,8 @@ from .find import row_named
 from .lazy import actor, with_django
 
 if TYPE_CHECKING:
-    from milango.models import Payment, PaymentEvent
+    from milango.flows.settle import Settled
+    from milango.models import OperatorWord, Payment, PaymentEvent
 
 OUTCOMES = ("paid", "failed", "reversed", "voided")
 
@@ -67,14 +68,38 @@ def line_of(event: PaymentEvent) -> str:
 def mark(payment: str, outcome: str, reason: str, receipt: str) -> None:
     """Say how a payment ended. Large amounts, and every voidance, take a second person.
 
-    Ask Daraja first: milango shortcodes ask. Exit codes: 0 it counts; 3 it waits for approval.
+    Ask Daraja first: milango shortcodes ask. Exit codes: 0 it counts; 1 it contradicts what is
+    known; 3 it waits for approval.
     """
     from milango.flows.words import speak
 
     word, settled = speak(_payment(payment), outcome, reason=reason, actor=actor(), receipt=receipt)
+    _say(word, settled)
+
+
+@payments.command()
+@click.argument("payment")
+@click.argument("receipt")
+@click.option("--reason", required=True, help="How you know: it is kept and audited.")
+@with_django
+def match(payment: str, receipt: str, reason: str) -> None:
+    """Say that unmatched money is this payment's: what came in, or what went back.
+
+    What waits: milango shortcodes unmatched. Limits and exit codes are those of mark.
+    """
+    from milango.flows import matching
+
+    word, settled = matching.match(_payment(payment), receipt, reason=reason, actor=actor())
+    _say(word, settled)
+
+
+def _say(word: OperatorWord, settled: Settled | None) -> None:
     if settled is None:
         click.echo(f"Noted. A second person has to run: milango payments approve {word.public_id}")
         raise click.exceptions.Exit(3)
+    if settled.verdict.startswith("doubt:"):
+        message = f"It contradicts what is known ({settled.verdict}): milango doubts list"
+        raise click.ClickException(f"The payment is {settled.status}. {message}")
     click.echo(f"It counts: the payment is {settled.status}.")
 
 

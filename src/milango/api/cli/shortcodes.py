@@ -147,12 +147,19 @@ def reference(number: int, prefix: str) -> None:
 @shortcode_options
 @with_django
 def unmatched(merchant: str, shortcode: str, environment: str) -> None:
-    """List money that may answer several prompts, and waits for a source that names one."""
-    from milango.models import Receipt
+    """List money that may be several payments', and waits for a source that names one.
+
+    What went back has a minus sign. A person may know better: milango payments match.
+    """
+    from milango.flows import matching
 
     credential = credential_named(merchant, shortcode, environment)
-    rows = Receipt.objects.filter(payment=None, credential=credential).order_by("created_at")
-    for row in rows:
+    came = matching.receipts(credential).order_by("created_at")
+    went = matching.reversals(credential).order_by("created_at")
+    for row in came:
         click.echo(f"{row.code}  KES {row.amount}  {row.paid_at:%Y-%m-%d %H:%M:%S}Z  {row.source}")
-    if not rows:
+    for back in went:
+        at = f"{back.reversed_at:%Y-%m-%d %H:%M:%S}Z"
+        click.echo(f"{back.code}  KES -{back.amount}  {at}  {back.source}")
+    if not came and not went:
         click.echo("There is none.")

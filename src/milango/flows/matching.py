@@ -1,0 +1,68 @@
+"""Money whose payment nobody could find, put to one by a person's word (see `words`).
+
+A receipt of which several payments may have been meant, or money that went back and names none.
+What M-Pesa tells of it stands; whose it is, is the person's word: with a reason, within the
+limits, and with a second person above them.
+"""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from milango.core.errors import InvalidRequest
+from milango.core.payments import SKEW, Outcome, Status
+from milango.models import MpesaCredential, OperatorWord, Payment, Receipt, Reversal
+
+from .settle import Settled
+from .words import speak
+
+Waiting = Receipt | Reversal
+
+
+def receipts(credential: MpesaCredential) -> QuerySet[Receipt]:
+    """Money that came in and waits for its payment."""
+    return Receipt.objects.filter(payment=None, credential=credential)
+
+
+def reversals(credential: MpesaCredential) -> QuerySet[Reversal]:
+    """Money that went back and waits for the payment that it had come with."""
+    return Reversal.objects.filter(payment=None, credential=credential)
+
+
+def match(
+    payment: Payment, code: str, *, reason: str, actor: str
+) -> tuple[OperatorWord, Settled | None]:
+    """Say that the money with this receipt is this payment's. None beside the word: a second
+    person has to approve it. Raises InvalidRequest where it cannot be so; nothing is written."""
+    waiting = _waiting(payment.credential, code.strip().upper())
+    problem = _why_not(waiting, payment)
+    if problem:
+        raise InvalidRequest(f"{problem} Nothing was changed.", field="receipt")
+    says = Outcome.PAID if isinstance(waiting, Receipt) else Outcome.REVERSED
+    return speak(payment, says.value, reason=reason, actor=actor, receipt=waiting.code)
+
+
+def _waiting(credential: MpesaCredential, code: str) -> Waiting:
+    came = receipts(credential).filter(code=code).first()
+    found = came or reversals(credential).filter(code=code).first()
+    if found is None:
+        message = (
+            f"No receipt {code[:32]!r} of this payment's short code waits for a payment. "
+            "See: milango shortcodes unmatched. Nothing was changed."
+        )
+        raise InvalidRequest(message, field="receipt")
+    return found
+
+
+def _why_not(waiting: Waiting, payment: Payment) -> str:
+    """Why the money cannot be this payment's; an empty text: it can."""
+    if waiting.amount != payment.amount:
+        return f"It is KES {waiting.amount}, and the payment asks for KES {payment.amount}."
+    if isinstance(waiting, Reversal):
+        paid = payment.status in {Status.SUCCESS, Status.REVERSED}
+        return "" if paid else f"The payment is {payment.status}: nothing can go back from it."
+    if payment.receipt_number or payment.status in {Status.REVERSED, Status.VOIDED}:
+        return f"The payment is {payment.status}, with {payment.receipt_number or 'no receipt'}."
+    if waiting.paid_at and waiting.paid_at < payment.created_at - SKEW:
+        return "It was paid before the payment was asked for."
+    return ""

@@ -1,0 +1,118 @@
+"""Money that waits for its payment is put to one by a person's word, and by nothing less (B4)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from milango.core.errors import InvalidRequest
+from milango.core.payments import Source
+from milango.flows import check, matching, reversals, words
+from milango.flows.book import Line, book
+from milango.flows.settle import Settled, settle_many
+from milango.models import AuditEntry, OperatorWord, Payment, Receipt, Reversal
+from tests.people import PAYER, make_credential, make_merchant
+
+from .conftest import accepted, paid
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CODE = "UCE3P9W8ZA"
+
+
+def waiting(payment: Payment, amount: int = 50, **changes: object) -> None:
+    """A confirmation that two prompts alike may have been answered by."""
+    line = Line(receipt=CODE, amount=Decimal(amount), paid_at=timezone.now(), phone=PAYER)
+    with transaction.atomic():
+        assert book(payment.credential, [line], Source.C2B, listed=True) == ["unmatched"]
+
+
+def match(payment: Payment, by: str = "cli:asha") -> tuple[OperatorWord, Settled | None]:
+    said = matching.match(payment, CODE.lower(), reason="the payer came by", actor=by)
+    payment.refresh_from_db()
+    return said
+
+
+def test_a_receipt_is_put_to_the_payment_that_a_person_names(pay) -> None:
+    first, second = pay(prompt_open=True), pay()
+    waiting(first)
+    match(second)
+    assert (second.status, second.receipt_number) == ("Success", CODE)
+    assert second.transaction_date is not None
+    assert Receipt.objects.get().payment == second
+    assert second.events.get(type="payment.succeeded").data["source"] == "operator"
+    told = AuditEntry.objects.get(action="payment.word_spoken").detail
+    assert (told["receipt"], told["reason"]) == (CODE, "the payer came by")
+    first.refresh_from_db()
+    assert first.status == "Pending"
+    assert not {"receipt_settles_one", "receipt_has_row", "sums_agree"} & set(check.check().broken)
+
+
+def test_above_the_limit_it_waits_and_whoever_comes_first_has_the_receipt(pay) -> None:
+    first, second = pay(amount=3_000), pay(amount=3_000)
+    waiting(first, amount=3_000)
+    word, settled = match(second)
+    assert (settled, second.status) == (None, "Pending")
+    settle_many([accepted(first), paid(first, CODE)])
+    assert words.approve(word, actor="cli:juma").verdict == "doubt:receipt_taken"
+    second.refresh_from_db()
+    assert second.status == "Pending", "a word takes no receipt from its payment"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amount": 60},
+        {"created_at": timezone.now() + timedelta(hours=10)},
+        {"receipt_number": "UCE0000001"},
+        {"status": "Voided"},
+        "another merchant",
+        "another code",
+    ],
+    ids=["amount", "asked later", "receipt", "status", "merchant", "code"],
+)
+def test_what_cannot_be_so_is_refused(pay, changes) -> None:
+    first, second = pay(), pay()
+    waiting(first)
+    if changes == "another merchant":
+        other = make_credential(make_merchant("Hoteli"), environment="production")
+        second = pay(credential=other)
+    elif changes == "another code":
+        Receipt.objects.update(code="UCE0000000")
+    else:
+        Payment.objects.filter(pk=second.pk).update(**changes)
+        second.refresh_from_db()
+    with pytest.raises(InvalidRequest):
+        match(second)
+    assert not OperatorWord.objects.exists()
+    assert Receipt.objects.get().payment is None
+
+
+def test_a_word_says_no_other_amount_than_mpesa(pay) -> None:
+    first, second = pay(), pay()
+    waiting(first)
+    third = pay(amount=60)
+    _, settled = words.speak(third, "paid", reason="so I heard", actor="cli:asha", receipt=CODE)
+    assert settled
+    assert settled.verdict == "doubt:other_amount"
+    assert Receipt.objects.get().payment is None
+    match(second)
+    assert second.status == "Success"
+
+
+def test_money_that_went_back_is_put_to_its_payment(pay) -> None:
+    payments = [pay(), pay()]
+    for number, one in enumerate(payments):
+        settle_many([accepted(one), paid(one, f"UCE000000{number}")])
+    back = Line(receipt=CODE, amount=Decimal(50), paid_at=timezone.now(), phone=PAYER)
+    with transaction.atomic():
+        told = reversals.note(payments[0].credential, [back], Source.PULL)
+    assert told == ["reversal_unmatched"]
+    payments[1].refresh_from_db()
+    match(payments[1])
+    assert payments[1].status == "Reversed"
+    assert Reversal.objects.get().payment == payments[1]
