@@ -14,12 +14,27 @@ from django.utils import timezone
 
 from milango.core.inputs import PushRequest
 from milango.core.payments import Source
-from milango.flows import book, callers, charge, deliver, endpoints, hours, opening, reconcile
+from milango.flows import (
+    book,
+    callers,
+    charge,
+    confirmations,
+    deliver,
+    endpoints,
+    hours,
+    opening,
+    reconcile,
+    words,
+)
 from milango.flows import sweep as sweeping
+from milango.flows.receive import receive_stk
 from milango.flows.settle import settle_many
 from milango.models import (
+    AccessGrant,
+    InboundCallback,
     MpesaCredential,
     OpenPrompt,
+    OperatorWord,
     Payment,
     WebhookDelivery,
     WebhookEndpoint,
@@ -30,6 +45,7 @@ from milango.outbound import Answer
 from tests.people import PAYER, make_key
 
 from .conftest import accepted, paid
+from .test_receive import LISTED, body, with_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,6 +106,37 @@ def test_a_callback_is_settled_and_told_in_time(right, prompted) -> None:
     assert settled.verdict == "settled"
     assert abs(Payment.objects.get().settled_at - right()) < SOON
     assert all(abs(row.next_attempt_at - right()) < SOON for row in WebhookDelivery.objects.all())
+
+
+@pytest.fixture
+def posted(credential: MpesaCredential) -> tuple[str, bytes]:
+    """The callback of a payment for Wi-Fi: the token in its address, and its bytes."""
+    payment, token = with_token(credential, service_type="captive_portal")
+    with transaction.atomic():
+        settle_many([accepted(payment)])
+    return token, body(payment)
+
+
+def test_wifi_begins_when_its_callback_comes(posted, right) -> None:
+    token, said = posted
+    receive_stk(token, said, {}, LISTED)
+    assert Payment.objects.get().status == "Success"
+    times = (AccessGrant.objects.get().starts_at, InboundCallback.objects.get().received_at)
+    assert all(abs(at - right()) < SOON for at in times)
+
+
+def test_money_at_the_counter_and_a_persons_word_bear_the_right_time(credential, right) -> None:
+    said = (
+        b'{"TransID":"UCE7777777","TransAmount":"75.00","MSISDN":"2547*****149",'
+        b'"BusinessShortCode":"%s"}' % credential.short_code.encode()
+    )
+    token = confirmations.address_of(credential, "confirm").split("/")[-2]
+    confirmations.receive_confirmation(token, said, {}, LISTED)
+    payment = Payment.objects.get()
+    assert payment.status == "Success"
+    words.speak(payment, "reversed", reason="refunded", actor="cli:asha")
+    times = (payment.settled_at, OperatorWord.objects.get().spoken_at)
+    assert all(abs(at - right()) < SOON for at in times)
 
 
 def test_an_endpoint_that_fails_is_tried_again_by_the_schedule(right, credential) -> None:

@@ -428,7 +428,10 @@ def _ending(payment: Payment):
         bool(payment.receipt_number),
         live,
         customer,
+        # These two tell of a history: what failed before it was paid, was sold before it went back.
         sorted(
-            Doubt.objects.filter(payment=payment).exclude(kind="refund_due").values_list("kind")
+            Doubt.objects.filter(payment=payment)
+            .exclude(kind__in=["refund_due", "taken_back"])
+            .values_list("kind")
         ),
     )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.asgi import get_asgi_application
@@ -17,12 +18,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpResponse
 from django.urls import clear_url_caches, path
 
-from milango.flows import receive, settle
+from milango.flows import confirmations, receive, settle
 from milango.front import Front, bounds, callbacks, spool
-from milango.models import InboundCallback
+from milango.models import InboundCallback, MpesaCredential
 from milango.server import connections, run
 
-from .calls import post
+from .calls import ask, post
 from .test_spool import settled, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -340,6 +341,21 @@ def test_who_hangs_up_loses_only_the_answer(door: Door, prompted: Any) -> None:
     head = f"POST {one.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     door.call(head.encode() + body).close()
     wait_until(lambda: settled([one]))
+
+
+def test_a_validation_is_answered_in_time_although_the_database_hangs(
+    door: Door, credential: MpesaCredential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M-Pesa waits, and the payer with it; then it does what the merchant has registered."""
+    go = threading.Event()
+    monkeypatch.setattr(confirmations, "_look_up", lambda pk: [credential] if go.wait(10) else [])
+    path = urlsplit(confirmations.address_of(credential, "validate")).path
+    began = time.monotonic()
+    headers = {"Content_Type": "application/json"}
+    status, told = ask(door.url, "POST", path, b"{}", **headers)
+    assert (status, told["code"]) == (503, "database_unavailable")
+    assert time.monotonic() - began < 2
+    go.set()
 
 
 class Stuck:

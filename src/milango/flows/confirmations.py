@@ -120,12 +120,13 @@ def _look_up(credential_id: UUID) -> list[MpesaCredential]:
 
 
 def read_confirmation(
-    token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime
+    token: str, body: bytes, headers: dict[str, str], peer: str
 ) -> Arrival | None:
     """A confirmation, read, with its original. None: the token is not ours (404). In memory."""
     credential_id = owner_of(token)
     if credential_id is None:
         return None
+    now = hours.now()
     original = original_of(token, body, headers, peer, now)
     return arrival_of(credential_id, original, is_listed_peer(peer), now)
 
@@ -139,7 +140,7 @@ def receive_confirmation(
     token: str, body: bytes, headers: dict[str, str], peer: str
 ) -> Taken | None:
     """Store and book one confirmation. None: 404. Raises Declined as `receive_stk`."""
-    arrival = read_confirmation(token, body, headers, peer, hours.now())
+    arrival = read_confirmation(token, body, headers, peer)
     if arrival is None:
         return None
     (outcome,) = batches.run(CONFIRMATIONS, [arrival])

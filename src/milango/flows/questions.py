@@ -169,12 +169,13 @@ def question_of(token: str) -> UUID | None:
 
 
 def read_answer(
-    token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime, *, timed_out: bool
+    token: str, body: bytes, headers: dict[str, str], peer: str, *, timed_out: bool
 ) -> Answer | None:
     """A result, read, with its original. None: the token is not ours (404). In memory alone."""
     question_id = question_of(token)
     if question_id is None:
         return None
+    now = hours.now()
     original = original_of(token, body, headers, peer, now)
     read = timeout_of if timed_out else answer_of
     return read(question_id, original, is_listed_peer(peer), now)
@@ -194,7 +195,7 @@ def receive_answer(
     token: str, body: bytes, headers: dict[str, str], peer: str, *, timed_out: bool
 ) -> Heard | None:
     """Store a result and settle what it says. None: 404. Raises Declined as `receive_stk`."""
-    answer = read_answer(token, body, headers, peer, hours.now(), timed_out=timed_out)
+    answer = read_answer(token, body, headers, peer, timed_out=timed_out)
     if answer is None:
         return None
     (outcome,) = batches.run(ANSWERS, [answer])

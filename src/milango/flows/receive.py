@@ -52,7 +52,7 @@ def payment_of(token: str) -> UUID | None:
 
 
 def read_stk(
-    token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime
+    token: str, body: bytes, headers: dict[str, str], peer: str, now: datetime | None = None
 ) -> Evidence | None:
     """What a callback says, with its original. None: the token is not ours (404).
 
@@ -61,6 +61,7 @@ def read_stk(
     payment_id = payment_of(token)
     if payment_id is None:
         return None
+    now = now or hours.now()
     original = original_of(token, body, headers, peer, now)
     return evidence_of(payment_id, original, is_listed_peer(peer), now)
 
@@ -109,7 +110,7 @@ def receive_stk(token: str, body: bytes, headers: dict[str, str], peer: str) -> 
 
     Raises Declined `database_unavailable` (503: the callback is not stored, do not answer 200).
     """
-    evidence = read_stk(token, body, headers, peer, hours.now())
+    evidence = read_stk(token, body, headers, peer)
     if evidence is None:
         return None
     (outcome,) = batches.run(EVIDENCE, [evidence])

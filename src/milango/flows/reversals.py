@@ -54,7 +54,7 @@ def _noted(credential: MpesaCredential, line: Line, source: Source) -> str:
             "phone": line.phone,
             "reference": line.reference,
             "reversed_at": line.paid_at,
-            "created_at": hours.database_now(),
+            "created_at": hours.now(),
         },
     )
     return "duplicate" if row.payment_id else _told(row, is_new=True)
@@ -89,7 +89,7 @@ def tell(row: Reversal, payment: Payment, receipt: str | None = None) -> str:
                 payment_id=payment.pk,
                 source=Source(row.source),
                 outcome=Outcome.REVERSED,
-                observed_at=hours.database_now(),
+                observed_at=hours.now(),
                 amount=row.amount,
                 receipt=receipt,
                 code="reversed",
