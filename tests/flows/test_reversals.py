@@ -79,7 +79,7 @@ def test_a_reversal_by_another_receipt_points_at_the_payment_and_daraja_is_asked
         return StatusAccepted(conversation_id="AG_1", originator_conversation_id="o-1")
 
     monkeypatch.setattr(DynamicMpesaClient, "payment_status", take)
-    monkeypatch.setattr("milango.flows.questions.may_ask", lambda credential: True)
+    monkeypatch.setattr("milango.flows.questions.why_not_ask", lambda *asked: "")
     assert note(sold, back()) == "doubt:reversed_in_pull"
     assert (sold.status, Doubt.objects.get().kind) == ("Success", "reversed_in_pull")
     assert sold.events.filter(type="payment.flagged", data__doubt="reversed_in_pull").exists()
