@@ -65,6 +65,22 @@ def test_what_nothing_could_be_sent_to_is_refused(db, wrong) -> None:
     assert not WebhookEndpoint.objects.exists()
 
 
+def test_one_endpoint_too_many_is_refused_in_words(db, monkeypatch) -> None:
+    monkeypatch.setattr(endpoints, "MOST", 1)
+    merchant = make_merchant("Duka")
+    client = staff(merchant, "add_webhookendpoint", "change_webhookendpoint")
+    first = endpoints.add(merchant, "https://duka.example/first", actor="test")
+    endpoints.disable(first, actor="test")
+    endpoints.add(merchant, "https://duka.example/second", actor="test")
+    given = {"merchant": merchant.pk, "url": "https://duka.example/third"}
+    page = client.post(reverse("admin:milango_webhookendpoint_add"), given)
+    assert "1 active webhook endpoints at most" in page.content.decode()
+    chosen = {"action": "enable", "_selected_action": [str(first.pk)]}
+    page = client.post(reverse("admin:milango_webhookendpoint_changelist"), chosen, follow=True)
+    assert "1 active webhook endpoints at most" in page.content.decode()
+    assert WebhookEndpoint.objects.filter(active=True).count() == 1
+
+
 def test_what_an_endpoint_answered_is_shown_as_text(db) -> None:
     row = delivery_of("Duka")
     WebhookAttempt.objects.create(

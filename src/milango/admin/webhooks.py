@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
-from milango.core.errors import InvalidRequest
+from milango.core.errors import Declined, InvalidRequest
 from milango.core.webhooks import EVENTS
 from milango.flows import endpoints, errands
 from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -67,7 +67,7 @@ class EndpointForm(SeenForm):
             return
         try:
             endpoints.check(self.instance)
-        except InvalidRequest as error:
+        except (Declined, InvalidRequest) as error:
             self.add_error(error.field if error.field in self.fields else None, str(error))
 
 
@@ -139,7 +139,11 @@ class WebhookEndpointAdmin(ScopedAdmin):
     def enable(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
         """Beginning with what has waited."""
         for endpoint in queryset.select_related("merchant"):
-            endpoints.enable(endpoint, actor=actor_of(request))
+            try:
+                endpoints.enable(endpoint, actor=actor_of(request))
+            except Declined as refusal:
+                messages.error(request, f"{endpoint.url}: {refusal}")
+                return
         messages.success(request, "They are told again, beginning with what has waited.")
 
     @admin.action(description="Tell the chosen endpoints nothing more", permissions=["change"])

@@ -67,7 +67,10 @@ def check_secret(text: str) -> str:
 
 
 def check(endpoint: WebhookEndpoint) -> None:
-    """Raise InvalidRequest, naming the field, when nothing could be sent there."""
+    """Raise InvalidRequest, naming the field, when nothing could be sent there; for a new one also
+    Declined `too_many_endpoints`."""
+    if endpoint._state.adding:
+        _require_room(endpoint.merchant)
     ours = conf()
     host = urlsplit(ours.public_url).hostname or ""
     check_url(endpoint.url, anywhere=ours.webhooks_to_anywhere, own_host=host)
@@ -101,7 +104,6 @@ def add(
 def store(endpoint: WebhookEndpoint, *, actor: str) -> WebhookEndpoint:
     """`add` for a row that a form has filled in already."""
     check(endpoint)
-    _require_room(endpoint.merchant)
     endpoint.secret = check_secret(endpoint.secret or new_secret())
     endpoint.payload_version = VERSIONS[-1]
     with transaction.atomic():
