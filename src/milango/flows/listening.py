@@ -51,7 +51,7 @@ async def listen(
 async def _hear(server: PGconn, heard: Callable[[str, str], None]) -> None:
     """Straight from libpq: psycopg's own generator costs several times as much, and each batch of
     each process calls out to every process. Ends with the error that broke the connection."""
-    loop = asyncio.get_running_loop()
+    loop, socket = asyncio.get_running_loop(), server.socket
     broken: asyncio.Future[None] = loop.create_future()
 
     def read() -> None:
@@ -60,15 +60,18 @@ async def _hear(server: PGconn, heard: Callable[[str, str], None]) -> None:
             while call := server.notifies():
                 heard(call.relname.decode(), call.extra.decode())
         except Exception as error:
+            # Here and not later: libpq has closed the socket, and its number is the next caller's.
+            loop.remove_reader(socket)
             if not broken.done():
                 broken.set_exception(error)
 
-    loop.add_reader(server.socket, read)
+    loop.add_reader(socket, read)
     try:
         read()  # what came before anybody looked at the socket
         await broken
     finally:
-        loop.remove_reader(server.socket)
+        if broken.cancelled():
+            loop.remove_reader(socket)
 
 
 async def _connect() -> Any:
