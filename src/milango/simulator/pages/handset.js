@@ -93,11 +93,17 @@ function draw(state) {
   drawPrompt(state.prompts);
 }
 
+let looks = 0;
+
 async function look() {
   if (!phone) return;
   const asked = phone;
+  const turn = ++looks;
   const answer = await fetch(`/handset/state?phone=${asked}`);
-  if (answer.ok && asked === phone) draw(await answer.json());
+  if (!answer.ok) return;
+  const state = await answer.json();
+  // An older look may come back later than a newer one: it would show an answered prompt again.
+  if (asked === phone && turn === looks) draw(state);
 }
 
 async function poll() {
@@ -119,7 +125,8 @@ async function reply(body) {
     body: JSON.stringify(body),
   });
   busy = false;
-  if (!answer.ok) at("prompt-hint").textContent = (await answer.json()).error;
+  if (answer.ok) drawPrompt([]);
+  else at("prompt-hint").textContent = (await answer.json()).error;
   await look();
 }
 
