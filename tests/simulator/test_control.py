@@ -104,6 +104,7 @@ async def test_a_person_answers(
     (prompt,) = await merchant.control("GET", f"prompts?phone={PAYER}")
     assert prompt["text"] == "Pay KES 150 to Business 600100 account TABLE7"
     await merchant.control("POST", f"prompts/{prompt['id']}/answer", answer)
+    assert await merchant.control("GET", "prompts") == [], "what is answered is on no screen"
     await merchant.settle()
     row = await merchant.truth(checkout)
     assert (row["state"], row["result_code"], len(row["callbacks"])) == (state, code, 1)

@@ -148,7 +148,7 @@ async def list_prompts(world: World, request: Request) -> Response:
     if asked and not phone:
         raise Wrong("phone is not a Kenyan mobile number")
     attempts = world.ledger.open_attempts(phone)
-    return answer([prompt_view(attempt) for attempt in attempts if attempt.story.shown])
+    return answer([prompt_view(attempt) for attempt in attempts if attempt.on_screen])
 
 
 async def answer_prompt(world: World, request: Request) -> Response:

@@ -131,7 +131,7 @@ def _state(world: World, request: Request) -> Response:
     phone = normalise(request.query_params.get("phone", ""))
     if not phone:
         return JSONResponse({"error": "not a Kenyan mobile number"}, 400)
-    waiting = [attempt for attempt in world.ledger.open_attempts(phone) if attempt.story.shown]
+    waiting = [attempt for attempt in world.ledger.open_attempts(phone) if attempt.on_screen]
     body = {
         "phone": phone,
         "time": f"{now():%H:%M}",

@@ -66,6 +66,13 @@ class Attempt:
     answer: asyncio.Future[str] | None = None
     """Set while a person is being waited for; takes a row name of `results.py`."""
 
+    @property
+    def on_screen(self) -> bool:
+        """Whether the phone shows its prompt: one that was answered is gone at once, although
+        M-Pesa takes a while to act upon it."""
+        answered = self.answer is not None and self.answer.done()
+        return self.state == "open" and self.story.shown and not answered
+
     def view(self) -> dict[str, Any]:
         """This row of the ledger as the control API shows it."""
         push = self.push
