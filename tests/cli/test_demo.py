@@ -266,9 +266,9 @@ def test_a_push_that_waits_for_daraja_does_not_hold_the_end_up(own_folder: Path)
     waiting.close()
 
 
-def test_getting_ready_costs_less_than_five_seconds_of_work(tmp_path: Path) -> None:
+def test_getting_ready_costs_less_than_ten_seconds_of_work(tmp_path: Path) -> None:
     running = Demo(tmp_path)
     fields = Path(f"/proc/{running.process.pid}/stat").read_text().rpartition(")")[2].split()
     running.stop()
     # Processor time, because the clock on the wall measures who else is at work here.
-    assert (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") < 5
+    assert (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") < 10
