@@ -127,11 +127,20 @@ def make_due(number: int) -> float:
     from django.utils import timezone
 
     from milango.flows import endpoints
-    from milango.models import Payment, PaymentEvent, WebhookDelivery, WebhookEndpoint
+    from milango.models import (
+        OpenPrompt,
+        Payment,
+        PaymentEvent,
+        WebhookDelivery,
+        WebhookEndpoint,
+    )
 
     now = timezone.now()
     to = {each.merchant_id: each for each in WebhookEndpoint.objects.all()}
-    payments = Payment.objects.filter(merchant_id__in=to, status="Pending")[:number]
+    payments = list(Payment.objects.filter(merchant_id__in=to, status="Pending")[:number])
+    # As if they were settled: otherwise the same worker asks Daraja about thousands of them.
+    OpenPrompt.objects.all().delete()
+    Payment.objects.filter(status="Pending").update(status="Success", next_check_at=None)
     events = [
         PaymentEvent(
             payment_id=each.pk,
