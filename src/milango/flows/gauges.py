@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from milango.models import Doubt, InboundCallback, OpenPrompt, Payment, WebhookDelivery
-from milango.models.ids import first_id_at
+from milango.models.ids import first_uuid7
 
 from . import heartbeats
 from .caches import Remembered
@@ -136,7 +136,7 @@ def due_oldest() -> Samples:
 
 def webhook_success() -> Samples:
     """Of the deliveries of the last hour that were tried: how many arrived."""
-    tried = WebhookDelivery.objects.filter(pk__gte=first_id_at(timezone.now() - HOUR))
+    tried = WebhookDelivery.objects.filter(pk__gte=first_uuid7(timezone.now() - HOUR))
     states = [
         state
         for state, attempts in tried.order_by("-pk").values_list("state", "attempts")[:NEWEST]

@@ -23,6 +23,11 @@ MODE = "any"
 """These requests belong neither to live nor to test money."""
 
 
+def body_hash(asked: Any) -> str:
+    """What was asked for, in short: by it a key's second request is told from another one."""
+    return hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
+
+
 def once(caller: Caller, route: str, key: str, asked: Any, make: Callable[[], M]) -> M | UUID:
     """What `make` makes; or the id of what the key has made before, and nothing is made.
 
@@ -31,7 +36,7 @@ def once(caller: Caller, route: str, key: str, asked: Any, make: Callable[[], M]
     """
     if not key:
         return make()
-    said = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
+    said = body_hash(asked)
     with transaction.atomic():
         row, is_new = IdempotencyKey.objects.get_or_create(
             merchant=caller.merchant,

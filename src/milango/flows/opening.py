@@ -31,6 +31,7 @@ from .caches import Remembered
 from .callers import Caller
 from .clients import client_for
 from .counters import count_or_decline
+from .once import body_hash
 from .rows import EVENTS, KEYS, NEW_PAYMENTS, PROMPTS, RowOf
 from .store import store
 
@@ -203,11 +204,7 @@ def _take_keys(openings: Sequence[Opening], outcomes: Outcomes) -> list[Opening]
 def _key_row(opening: Opening) -> RowOf:
     payment = opening.payment
     key = key_of(payment).values()
-    return (*key, _body_hash(opening.request), payment.pk, False, payment.created_at)
-
-
-def _body_hash(request: PushRequest) -> str:
-    return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+    return (*key, body_hash(opening.request), payment.pk, False, payment.created_at)
 
 
 def _replay(opening: Opening) -> Payment | Declined:
@@ -216,7 +213,7 @@ def _replay(opening: Opening) -> Payment | Declined:
         # Its first request was not sent, and let the key go in this moment.
         message = "The first request with this Idempotency-Key has just failed. No prompt was sent."
         return Declined("database_unavailable", message, retry_after=1)
-    if row.body_hash != _body_hash(opening.request):
+    if row.body_hash != body_hash(opening.request):
         message = "This Idempotency-Key was used for another request. No prompt was sent."
         return Declined("idempotency_conflict", message, field="Idempotency-Key")
     IdempotencyKey.objects.filter(pk=row.pk).update(replayed=True)

@@ -14,7 +14,7 @@ from milango.core.filters import PageRequest
 from milango.models import Payment, PaymentEvent, Receipt
 from milango.models.ids import parse_public_id
 
-from . import hours
+from . import hours, pages
 from .callers import Caller, authenticate
 from .present import UNKNOWN_STATUS, event_document, payment_document, status_document
 
@@ -88,7 +88,7 @@ def payment_of(caller: Caller, public_id: str) -> dict[str, Any]:
 def events_of(reader: Reader, public_id: str) -> dict[str, Any]:
     """A payment's timeline, oldest first. Raises Declined `not_found` like `payment_of`."""
     payment = timeline_of(reader, public_id)
-    return _list(events_after(0, [payment.pk])[payment.pk])
+    return pages.listed(events_after(0, [payment.pk])[payment.pk])
 
 
 def timeline_of(reader: Reader, public_id: str) -> Payment:
@@ -118,9 +118,7 @@ def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:
     rows = Payment.objects.filter(merchant=caller.merchant, **wanted).order_by("-pk")
     if page.starting_after:
         rows = rows.filter(pk__lt=page.starting_after)
-    found = list(rows[: page.limit + 1])
-    documents = [payment_document(payment, secret=True) for payment in found[: page.limit]]
-    return _list(documents, has_more=len(found) > page.limit)
+    return pages.page(rows, page.limit, lambda payment: payment_document(payment, secret=True))
 
 
 def _require_secret_reader(caller: Caller) -> None:
@@ -135,7 +133,3 @@ def _own(reader: Reader, public_id: str) -> Payment:
     if not payment:
         raise Declined("not_found", "There is no such payment.")
     return payment
-
-
-def _list(documents: list[dict[str, Any]], *, has_more: bool = False) -> dict[str, Any]:
-    return {"object": "list", "data": documents, "has_more": has_more}

@@ -21,15 +21,15 @@ from milango.core.webhook_inputs import NewEndpoint, Rotation, Span
 from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from milango.models.ids import with_public_id
 
-from . import endpoints, letters
+from . import endpoints, letters, pages
 from .callers import Caller
 from .once import once
+from .pages import Document
 from .present import moment
 
 MADE = "webhook-endpoints"
 ROTATED = "webhook-endpoints/rotate"
 
-Document = dict[str, Any]
 M = TypeVar("M", bound=Model)
 
 # --- endpoints ------------------------------------------------------------------------------
@@ -40,8 +40,7 @@ def page_of(caller: Caller, page: PageRequest) -> Document:
     rows = _endpoints_of(caller, "read").order_by("-pk")
     if page.starting_after:
         rows = rows.filter(pk__lt=page.starting_after)
-    found = list(rows[: page.limit + 1])
-    return _list([endpoint_document(row) for row in found], page.limit)
+    return pages.page(rows, page.limit, endpoint_document)
 
 
 def one(caller: Caller, public_id: str) -> Document:
@@ -133,8 +132,7 @@ def deliveries_of(caller: Caller, public_id: str, page: PageRequest) -> Document
     rows = WebhookDelivery.objects.filter(endpoint=row, **page.where).order_by("-event_id")
     if page.starting_after:
         rows = rows.filter(event_id__lt=_event_of(row, page.starting_after))
-    found = list(rows[: page.limit + 1])
-    return _list([delivery_document(each) for each in found], page.limit)
+    return pages.page(rows, page.limit, delivery_document)
 
 
 def _event_of(endpoint: WebhookEndpoint, delivery_id: UUID) -> UUID:
@@ -255,7 +253,3 @@ def _attempt_document(row: WebhookAttempt) -> Document:
         "error": row.error or None,
         "answer": row.answer,
     }
-
-
-def _list(documents: list[Document], limit: int) -> Document:
-    return {"object": "list", "data": documents[:limit], "has_more": len(documents) > limit}

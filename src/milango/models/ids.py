@@ -71,11 +71,6 @@ def _uuid7() -> int:
     return value & ~(0x3 << 62) | 0x2 << 62
 
 
-def first_id_at(moment: datetime) -> UUID:
-    """Smaller than every id made from that moment on: the primary key is an index by time."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
-
-
 def new_checkout_id() -> str:
     """The random id by which a browser may know a payment: it tells nothing about the payer."""
     return f"co_{secrets.token_hex(16)}"
