@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from .books import Paid
@@ -82,6 +82,16 @@ def hurry() -> None:
         pass  # a part at a time
     while _send_soon():
         pass
+
+
+def pulled_since(moment: datetime) -> bool:
+    """Whether every short code was pulled, whole, by a Pull that began later than this."""
+    from django.db.models import Q
+
+    from milango.models import MpesaCredential
+
+    earlier = Q(state__pulled_until=None) | Q(state__pulled_until__lte=moment)
+    return not MpesaCredential.objects.filter(earlier, pull=True).exists()
 
 
 def _send_soon() -> int:
