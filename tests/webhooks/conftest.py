@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -29,12 +30,20 @@ class Receiver:
         self.drip = 0.0
         """Seconds between two bytes of the answer."""
         self.got: list[tuple[dict[str, str], bytes, float]] = []
+        self.most_at_once = 0
+        self._at_once = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        import asyncio
-
         if scope["type"] != "http":
             return
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            await self._take(receive, send, scope["headers"])
+        finally:
+            self._at_once -= 1
+
+    async def _take(self, receive: Any, send: Any, given: list[tuple[bytes, bytes]]) -> None:
         body, more = b"", True
         while more:
             message = await receive()
@@ -42,7 +51,7 @@ class Receiver:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        headers = {name.decode(): value.decode() for name, value in given}
         self.got.append((headers, body, time.monotonic()))
         start = {"type": "http.response.start", "status": self.status, "headers": self.headers}
         await send(start)

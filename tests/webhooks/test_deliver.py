@@ -227,28 +227,59 @@ def test_what_the_endpoint_says_is_kept_as_four_kilobytes_of_readable_text(
     assert len(kept.answer) <= 4_096
 
 
+def make_due(merchant, told, number: int, *, seconds_ago: int = 0) -> None:
+    """So many deliveries to each of these endpoints."""
+    due_at = timezone.now() - timedelta(seconds=seconds_ago)
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(
+            endpoint=to,
+            merchant=merchant,
+            event_id=uuid7(),
+            event_type="ping",
+            next_attempt_at=due_at,
+        )
+        for to in told
+        for _ in range(number)
+    )
+
+
 def test_a_dead_endpoint_does_not_slow_the_others(merchant, shop, worker) -> None:
     with receiving() as dead:
         dead.drip, dead.body = 5.0, b"nothing"
         slow = endpoints.add(merchant, dead.url, actor="test")
         fast = endpoints.add(merchant, shop.url, actor="test")
-        now = timezone.now()
-        WebhookDelivery.objects.bulk_create(
-            WebhookDelivery(
-                endpoint=to,
-                merchant=merchant,
-                event_id=uuid7(),
-                event_type="ping",
-                next_attempt_at=now - timedelta(seconds=60 if to is slow else 0),
-            )
-            for to in (slow, fast)
-            for _ in range(300)
-        )
+        make_due(merchant, [slow], 300, seconds_ago=60)
+        make_due(merchant, [fast], 300)
         began = time.monotonic()
         endpoints.trigger(merchant, "ping")
         shop.wait(301)
         assert time.monotonic() - began < 5
         assert len(dead.got) <= 16
+
+
+def test_more_dead_endpoints_than_places_keep_nobody_waiting_long(merchant, shop, worker) -> None:
+    with receiving() as dead:
+        dead.drip, dead.body = 5.0, b"nothing"
+        slow = [
+            endpoints.add(merchant, f"{dead.url}/{number}", actor="test")
+            for number in range(deliver.BRISK // 16 + 4)
+        ]
+        make_due(merchant, slow, 20, seconds_ago=60)
+        wait_for(lambda: len(dead.got) >= deliver.BRISK)
+        began = time.monotonic()
+        make_due(merchant, [endpoints.add(merchant, shop.url, actor="test")], 100)
+        shop.wait(100)
+        assert time.monotonic() - began < 5
+
+
+def test_no_more_attempts_begin_side_by_side_than_are_brisk(
+    merchant, shop, worker, monkeypatch
+) -> None:
+    monkeypatch.setattr(deliver, "BRISK", 4)
+    shop.drip, shop.body = 0.03, b"ok"
+    make_due(merchant, [endpoints.add(merchant, shop.url, actor="test")], 40)
+    wait_for(lambda: len(shop.got) == 40 and all_delivered())
+    assert shop.most_at_once == 4
 
 
 def test_a_replay_has_the_same_id_and_a_range_also_what_was_never_told(

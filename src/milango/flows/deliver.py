@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -44,6 +45,13 @@ BACK_OFF: Final = 5.0
 
 MOST: Final = 2_000
 """Attempts that one worker has under way."""
+
+BRISK: Final = 192
+"""As many of them are young: more would wait for this process's turn, not for an answer, and open
+connections that nobody needs. Found with `make bench ARGS="--only webhooks"`."""
+
+YOUNG: Final = 0.5
+"""Seconds after which an attempt waits for its endpoint, and keeps nobody else from beginning."""
 
 LEAVE_WITHIN: Final = 3.0
 """Seconds that attempts get to end when the worker stops; the others are made again."""
@@ -148,7 +156,8 @@ class Deliverer:
         self._session = session
         self._told = told
         self._windows: dict[UUID, Window] = {}
-        self._under_way: set[asyncio.Task[None]] = set()
+        # When each began, the youngest last.
+        self._under_way: dict[asyncio.Task[None], float] = {}
         self._ended: list[Ended] = []
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -178,9 +187,8 @@ class Deliverer:
         self._news.clear()
         ended, self._ended = self._ended, []
         rooms = {key: window.room for key, window in self._windows.items()}
-        most = MOST - len(self._under_way)
         try:
-            found = await self._in_thread(turn, ended, rooms, most, self._session)
+            found = await self._in_thread(turn, ended, rooms, self._room(), self._session)
         except Exception as error:
             # What cannot be written now is written later; nothing is forgotten.
             self._ended = ended + self._ended
@@ -192,6 +200,12 @@ class Deliverer:
             self._begin(letter)
         self._forget_idle()
         return PAUSE
+
+    def _room(self) -> int:
+        """How many more attempts may begin."""
+        since = self._loop.time() - YOUNG
+        young = takewhile(lambda began: began > since, reversed(self._under_way.values()))
+        return min(MOST - len(self._under_way), BRISK - sum(1 for _ in young))
 
     def _say_once(self, error: Exception) -> None:
         sentence = str(error) if isinstance(error, MilangoError) else type(error).__name__
@@ -210,8 +224,8 @@ class Deliverer:
     def _begin(self, letter: Letter) -> None:
         self._windows.setdefault(letter.taken.endpoint_id, Window()).busy += 1
         task = asyncio.create_task(self._attempt(letter))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._under_way[task] = self._loop.time()
+        task.add_done_callback(self._under_way.pop)
 
     async def _attempt(self, letter: Letter) -> None:
         if letter.problem or letter.to is None:
@@ -252,7 +266,7 @@ class Deliverer:
     async def _leave(self) -> None:
         """Let attempts end for a moment, write what came, and leave the rest to their leases."""
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=LEAVE_WITHIN)
+            await asyncio.wait(list(self._under_way), timeout=LEAVE_WITHIN)
         for task in self._under_way:
             task.cancel()
         with suppress(Exception):
