@@ -20,7 +20,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from django.db import connection, transaction
-from django.utils import timezone
 
 from milango import __version__
 from milango.conf import conf
@@ -29,7 +28,7 @@ from milango.core.payments import Outcome
 from milango.models import CheckRun, InboundCallback, Receipt
 from milango.models.ids import first_uuid7
 
-from . import doubts
+from . import doubts, hours
 from .invariants import (
     INVARIANTS,
     LOOKS,
@@ -129,7 +128,7 @@ def nightly() -> Report:
 
     Writes a line to the log for each merchant with open doubts, and one if anything is wrong.
     """
-    now = timezone.now()
+    now = hours.heard()
     last = CheckRun.objects.filter(kind="nightly").exclude(finished_at=None)
     before = last.order_by("-id").first()
     run = _new_run("nightly")
@@ -152,7 +151,7 @@ def last_run() -> CheckRun | None:
 
 
 def _new_run(kind: str) -> CheckRun:
-    return CheckRun(kind=kind, version=__version__, started_at=timezone.now())
+    return CheckRun(kind=kind, version=__version__, started_at=hours.heard())
 
 
 # --- a walk through the tables --------------------------------------------------------------
@@ -168,7 +167,7 @@ class Walk:
         self._report = Report(payments=run.payments)
         for name, kept in run.findings.items():
             self._report.broken[name] = msgspec.convert(kept, Broken)
-        now = timezone.now()
+        now = hours.heard()
         self._times = {
             "recent": _moment(now - UNDER_WAY),
             "behind": _moment(now - BEHIND),
@@ -213,7 +212,7 @@ class Walk:
         found = self._report.broken
         self._report.broken = {name: found[name] for name in order if name in found}
         self._report.seconds = round(time.monotonic() - self._began, 3)
-        self._run.finished_at = timezone.now()
+        self._run.finished_at = hours.heard()
         self._keep(self._run.mark)
         return self._report
 

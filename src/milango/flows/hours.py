@@ -76,6 +76,15 @@ def look() -> None:
         database_now()
 
 
+def heard() -> datetime:
+    """The shared time, in UTC, of a process that may have asked nobody yet, such as a command.
+
+    For what a person or the clock starts, where the database may be asked.
+    """
+    look()
+    return now()
+
+
 class _Heard:
     """When this process last heard the time, and whether it has said that its own is wrong."""
 

@@ -43,7 +43,7 @@ def speak(
         raise InvalidRequest(f"Say one of: {', '.join(SAYABLE)}.", field="outcome")
     if not reason.strip():
         raise InvalidRequest("A reason is needed: it is kept with the payment.", field="reason")
-    now = hours.now()
+    now = hours.heard()
     with transaction.atomic(durable=True):
         # One word at a time, so that two of them cannot both fit below a limit.
         list(Installation.objects.select_for_update().filter(pk=1))
@@ -68,7 +68,7 @@ def approve(word: OperatorWord, *, actor: str) -> Settled:
     Raises Declined `second_person_needed` for one's own word, and `already_applied` for one that
     counts already.
     """
-    now = hours.now()
+    now = hours.heard()
     with transaction.atomic(durable=True):
         row = OperatorWord.objects.select_for_update().select_related("payment").get(pk=word.pk)
         if row.applied_at:

@@ -8,6 +8,7 @@ from django.db.models import Q
 from .ids import Identified
 from .merchants import Merchant, MpesaCredential
 from .payments import UNCONSTRAINED, Payment
+from .stamps import StampField
 
 
 class InboundCallback(Identified):
@@ -100,7 +101,7 @@ class Receipt(models.Model):
     )
     reference = models.CharField(max_length=64, blank=True, db_default="")
     paid_at = models.DateTimeField(null=True, blank=True, help_text="UTC")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = StampField(auto_now_add=True)
 
     class Meta:
         constraints = [

@@ -10,6 +10,7 @@ from .fields import EncryptedField
 from .ids import Identified, uuid7
 from .merchants import Merchant
 from .payments import UNCONSTRAINED
+from .stamps import StampField
 
 
 class Installation(models.Model):
@@ -18,7 +19,7 @@ class Installation(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     uuid = models.UUIDField(default=uuid4, editable=False)
     public_url = models.CharField(max_length=255)
-    adopted_at = models.DateTimeField(auto_now=True)
+    adopted_at = StampField(auto_now=True)
     audit_end = models.CharField(
         max_length=96,
         blank=True,

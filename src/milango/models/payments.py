@@ -12,6 +12,7 @@ from milango.core.payments import Status
 
 from .ids import Identified, new_checkout_id
 from .merchants import Customer, Merchant, MpesaCredential
+from .stamps import StampField
 
 UNCONSTRAINED: dict[str, Any] = {"db_constraint": False}
 """Denormalised columns of busy tables: scoped by them, but not checked on every insert."""
@@ -106,7 +107,7 @@ class Payment(Identified):
     )
     prompt_until = models.DateTimeField()
     settled_at = models.DateTimeField(null=True, blank=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    updated_at = StampField(auto_now=True)
     next_check_at = models.DateTimeField(null=True, blank=True)
     checks = models.PositiveSmallIntegerField(default=0)
     event_count = models.PositiveIntegerField(default=0, editable=False)
