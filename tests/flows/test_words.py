@@ -81,3 +81,16 @@ def test_a_word_does_not_outrank_what_mpesa_proves(pay) -> None:
     assert (status(payment), payment.reason) == ("Failed", "operator")
     settle_many([accepted(payment), paid(payment)])
     assert (status(payment), payment.late) == ("Success", True)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["the till slip", "UCE5K7Q2X", "UCE5K7Q2XDE", "uce5k7q2ß", "0712345678\x00", "UCE0000000"],
+)
+def test_what_is_no_receipt_is_refused_and_nothing_is_said(pay, typed: str) -> None:
+    payment = pay()
+    with pytest.raises(InvalidRequest) as refused:
+        say(payment, receipt=typed)
+    assert refused.value.field == "receipt"
+    assert (status(payment), OperatorWord.objects.count()) == ("Pending", 0)
+    assert not AuditEntry.objects.exists()

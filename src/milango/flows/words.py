@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet, Sum
 
 from milango.conf import conf
+from milango.core import receipts
 from milango.core.errors import Declined, InvalidRequest
 from milango.core.payments import Evidence, Outcome, Source
 from milango.models import Installation, OperatorWord, Payment, Receipt, Reversal
@@ -36,8 +37,17 @@ def speak(
 ) -> tuple[OperatorWord, Settled | None]:
     """Say how a payment ended. None beside the word: a second person has to approve it.
 
-    Raises InvalidRequest for a word that cannot be said, or without a reason.
+    Raises InvalidRequest for a word that cannot be said, without a reason, and for what is no
+    receipt.
     """
+    code = receipts.typed(receipt) if receipt.strip() else ""
+    return say(payment, says, reason=reason, actor=actor, code=code)
+
+
+def say(
+    payment: Payment, says: str, *, reason: str, actor: str, code: str
+) -> tuple[OperatorWord, Settled | None]:
+    """The same, with a receipt as M-Pesa has told it: its form is M-Pesa's affair."""
     outcome = SAYABLE.get(says)
     if outcome is None:
         raise InvalidRequest(f"Say one of: {', '.join(SAYABLE)}.", field="outcome")
@@ -51,7 +61,7 @@ def speak(
             merchant_id=payment.merchant_id,
             payment=payment,
             outcome=outcome.value,
-            receipt=receipt.strip().upper(),
+            receipt=code,
             reason=reason.strip()[:255],
             amount=payment.amount,
             spoken_by=actor,

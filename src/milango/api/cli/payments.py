@@ -8,6 +8,7 @@ import click
 
 from .find import row_named
 from .lazy import actor, with_django
+from .receipts import RECEIPT
 
 if TYPE_CHECKING:
     from milango.flows.settle import Settled
@@ -63,9 +64,9 @@ def line_of(event: PaymentEvent) -> str:
 @click.argument("payment")
 @click.argument("outcome", type=click.Choice(OUTCOMES))
 @click.option("--reason", required=True, help="Why: it is kept with the payment and audited.")
-@click.option("--receipt", default="", help="M-Pesa's receipt, where there is one.")
+@click.option("--receipt", type=RECEIPT, help="M-Pesa's receipt, where there is one.")
 @with_django
-def mark(payment: str, outcome: str, reason: str, receipt: str) -> None:
+def mark(payment: str, outcome: str, reason: str, receipt: str | None) -> None:
     """Say how a payment ended. Large amounts, and every voidance, take a second person.
 
     Ask Daraja first: milango shortcodes ask. Exit codes: 0 it counts; 1 it contradicts what is
@@ -73,7 +74,8 @@ def mark(payment: str, outcome: str, reason: str, receipt: str) -> None:
     """
     from milango.flows.words import speak
 
-    word, settled = speak(_payment(payment), outcome, reason=reason, actor=actor(), receipt=receipt)
+    row, code = _payment(payment), receipt or ""
+    word, settled = speak(row, outcome, reason=reason, actor=actor(), receipt=code)
     _say(word, settled)
 
 
