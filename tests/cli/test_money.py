@@ -203,6 +203,19 @@ def test_unmatched_money_is_listed_and_matched(milango: Milango) -> None:
     assert (small.status, small.receipt_number) == ("Success", "UCE0000050")
 
 
+def test_a_word_that_waits_is_withdrawn(milango: Milango) -> None:
+    installations.current()
+    payment = make_payment(make_credential(make_merchant()), amount=9_000)
+    said = milango("payments", "mark", payment.public_id, "paid", "--reason", "the till slip")
+    word = said.output.split()[-1]
+    assert word in milango("payments", "waiting").output
+    assert f"Withdrawn: {word} never counts" in milango("payments", "withdraw", word).output
+    assert "Nothing waits." in milango("payments", "waiting").output
+    refused = milango("payments", "approve", word)
+    assert (refused.exit_code, "was withdrawn by" in refused.output) == (1, True)
+    assert milango("payments", "withdraw", "wrd_1").exit_code == 2
+
+
 @pytest.mark.parametrize("command", ["mark", "match", "ask"])
 def test_a_text_that_is_no_receipt_is_refused(milango: Milango, command: str) -> None:
     installations.current()

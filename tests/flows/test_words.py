@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, connection
+from django.utils import timezone
 
 from milango.core.errors import Declined, InvalidRequest
-from milango.flows import words
+from milango.flows import audit, words
 from milango.flows.settle import settle_many
 from milango.models import AuditEntry, OperatorWord, Payment
 from tests.people import OTHER_PAYER
@@ -94,3 +99,80 @@ def test_what_is_no_receipt_is_refused_and_nothing_is_said(pay, typed: str) -> N
     assert refused.value.field == "receipt"
     assert (status(payment), OperatorWord.objects.count()) == ("Pending", 0)
     assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("by", ["cli:asha", "cli:juma"])
+def test_a_word_that_waits_can_be_withdrawn_and_never_counts(pay, by: str) -> None:
+    payment = pay(amount=2_001)
+    word = say(payment)
+    words.withdraw(word, actor=by)
+    for decide in (words.approve, words.withdraw):
+        with pytest.raises(Declined) as late:
+            decide(word, actor="cli:zawadi")
+        assert late.value.code == "word_withdrawn"
+        assert by in str(late.value)
+    word.refresh_from_db()
+    assert (word.withdrawn_by, word.applied_at, word.approved_by) == (by, None, "")
+    assert (status(payment), payment.events.exists()) == ("Pending", False)
+    told = AuditEntry.objects.get(action="payment.word_withdrawn")
+    assert (told.actor, told.detail["word"]) == (by, word.public_id)
+    assert audit.first_broken() is None
+    assert not words.waiting().exists()
+
+
+def test_a_word_that_counts_cannot_be_withdrawn(pay) -> None:
+    word = say(pay())
+    with pytest.raises(Declined) as late:
+        words.withdraw(word, actor="cli:asha")
+    assert late.value.code == "already_applied"
+    assert status(word.payment) == "Success"
+
+
+def test_the_database_itself_lets_no_withdrawn_word_count(pay) -> None:
+    word = say(pay(amount=2_001))
+    words.withdraw(word, actor="cli:asha")
+    with pytest.raises(IntegrityError):
+        OperatorWord.objects.update(applied_at=timezone.now())
+
+
+@pytest.mark.postgres
+def test_of_an_approval_and_a_withdrawal_at_once_exactly_one_wins(pay) -> None:
+    for number in range(12):
+        payment = pay(amount=2_001, phone=f"2547000001{number:02}")
+        word = say(payment)
+        decided = at_once(
+            partial(words.approve, word, actor="cli:juma"),
+            partial(words.withdraw, word, actor="cli:asha"),
+        )
+        lost = [each.code for each in decided if isinstance(each, Declined)]
+        word.refresh_from_db()
+        counts = word.applied_at is not None
+        assert counts != (word.withdrawn_at is not None)
+        assert lost == ["already_applied" if counts else "word_withdrawn"]
+        assert status(payment) == ("Success" if counts else "Pending")
+        said = AuditEntry.objects.filter(subject=payment.public_id).values_list("action", flat=True)
+        ended = "payment.word_approved" if counts else "payment.word_withdrawn"
+        assert sorted(said) == sorted(["payment.word_spoken", ended])
+    assert audit.first_broken() is None
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """What each of them gives or raises, begun together on connections of their own."""
+    start, ended = threading.Barrier(len(works)), []
+
+    def do(work: Callable[[], Any]) -> None:
+        start.wait()
+        try:
+            ended.append(work())
+        except Declined as refusal:
+            ended.append(refusal)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=do, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(ended) == len(works)
+    return ended

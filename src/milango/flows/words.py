@@ -2,7 +2,8 @@
 
 Small amounts take one person, within a daily limit for the person and for the payer; larger ones,
 and every voidance, take a second person, who cannot be the first. A word is written down and
-audited before it counts, and it ends in the same room as all other evidence.
+audited before it counts, and it ends in the same room as all other evidence. While it waits for the
+second person it can be withdrawn, and then it never counts.
 """
 
 from __future__ import annotations
@@ -75,20 +76,51 @@ def say(
 def approve(word: OperatorWord, *, actor: str) -> Settled:
     """Agree with another person's word; it counts from now on.
 
-    Raises Declined `second_person_needed` for one's own word, and `already_applied` for one that
-    counts already.
+    Raises Declined `second_person_needed` for one's own word, `already_applied` for one that
+    counts already, and `word_withdrawn` for one that never will.
     """
     now = hours.heard()
     with transaction.atomic(durable=True):
-        row = OperatorWord.objects.select_for_update().select_related("payment").get(pk=word.pk)
-        if row.applied_at:
-            raise Declined("already_applied", "This word counts already. Nothing was changed.")
+        row = _waiting(word)
         if row.spoken_by == actor:
             message = "Another person has to approve this: you have said it. Nothing was changed."
             raise Declined("second_person_needed", message)
         row.approved_by = actor
         _audit(row, "payment.word_approved", actor)
         return _apply(row, now)
+
+
+def withdraw(word: OperatorWord, *, actor: str) -> OperatorWord:
+    """Take back a word that waits, one's own or another person's; it can never count any more.
+
+    Raises Declined `already_applied` for one that counts: say what is so instead; and
+    `word_withdrawn` for one that was withdrawn before.
+    """
+    now = hours.heard()
+    with transaction.atomic(durable=True):
+        row = _waiting(word)
+        row.withdrawn_by, row.withdrawn_at = actor[:80], now
+        row.save(update_fields=["withdrawn_by", "withdrawn_at"])
+        _audit(row, "payment.word_withdrawn", actor)
+    return row
+
+
+def waiting() -> QuerySet[OperatorWord]:
+    """What waits for a second person."""
+    return OperatorWord.objects.filter(applied_at=None, withdrawn_at=None)
+
+
+def _waiting(word: OperatorWord) -> OperatorWord:
+    """The word as it is now, kept from everybody else: of two who decide, one decides."""
+    # Not its payment: whoever speaks of that locks it after the installation, and so do we.
+    rows = OperatorWord.objects.select_related("payment__merchant")
+    row = rows.select_for_update(of=("self",)).get(pk=word.pk)
+    if row.applied_at:
+        raise Declined("already_applied", "This word counts already. Nothing was changed.")
+    if row.withdrawn_at:
+        message = f"This word was withdrawn by {row.withdrawn_by}. Nothing was changed."
+        raise Declined("word_withdrawn", message)
+    return row
 
 
 def _counts_alone(word: OperatorWord, now: datetime) -> bool:

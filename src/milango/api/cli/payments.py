@@ -111,22 +111,37 @@ def _say(word: OperatorWord, settled: Settled | None) -> None:
 def approve(word: str) -> None:
     """Agree with another person's word (wrd_…) about a payment. One's own is refused."""
     from milango.flows.words import approve as agree
+
+    settled = agree(_word(word), actor=actor())
+    click.echo(f"It counts: the payment is {settled.status}.")
+
+
+@payments.command()
+@click.argument("word")
+@with_django
+def withdraw(word: str) -> None:
+    """Take back a word (wrd_…) that waits, one's own or another person's. It never counts then."""
+    from milango.flows.words import withdraw as take_back
+
+    taken = take_back(_word(word), actor=actor())
+    click.echo(f"Withdrawn: {taken.public_id} never counts. The payment is as it was.")
+
+
+def _word(text: str) -> OperatorWord:
     from milango.models import OperatorWord
 
     rows = OperatorWord.objects.all()
-    found = row_named(rows, word, "WORD", "They are in: milango payments waiting")
-    settled = agree(found, actor=actor())
-    click.echo(f"It counts: the payment is {settled.status}.")
+    return row_named(rows, text, "WORD", "They are in: milango payments waiting")
 
 
 @payments.command()
 @with_django
 def waiting() -> None:
     """List what waits for a second person."""
-    from milango.models import OperatorWord
+    from milango.flows import words
 
-    rows = OperatorWord.objects.filter(applied_at=None).select_related("payment", "merchant")
-    for row in rows.order_by("id"):
+    rows = words.waiting().select_related("payment", "merchant").order_by("id")
+    for row in rows:
         click.echo(
             f"{row.public_id}  {row.merchant.name}: {row.payment.public_id} KES {row.amount} "
             f"{row.outcome}, said by {row.spoken_by}: {row.reason}"
