@@ -57,6 +57,17 @@ def test_above_the_limit_another_person_has_to_agree(pay) -> None:
     assert again.value.code == "already_applied"
 
 
+def test_one_name_at_two_doors_is_one_person(pay) -> None:
+    word = say(pay(amount=2_001), by="cli:asha")
+    with pytest.raises(Declined) as own:
+        words.approve(word, actor="admin:asha")
+    assert own.value.code == "second_person_needed"
+    payments = [pay(amount=1_999, phone=f"2547000000{n:02}") for n in range(10)]
+    for number, payment in enumerate(payments):
+        say(payment, by=("cli:asha", "admin:asha")[number % 2])
+    assert sum(status(payment) == "Success" for payment in payments) == 5
+
+
 def test_splitting_below_the_limit_ends_at_the_daily_one(pay) -> None:
     payments = [pay(amount=1_999, phone=f"2547000000{n:02}") for n in range(20)]
     for payment in payments:
