@@ -61,6 +61,9 @@ BEHIND: Final = timedelta(hours=6)
 BUDGET: Final = 1_200.0
 """Seconds that a night looks at older payments; the next night goes on."""
 
+KINDS: Final = ("all", "recent", "nightly")
+"""How much was looked at: everything, what `--since` says, or a night's part."""
+
 EAT: Final = ZoneInfo("Africa/Nairobi")
 
 
@@ -144,10 +147,14 @@ def nightly() -> Report:
     return report
 
 
-def last_run() -> CheckRun | None:
-    """The last look that came to its end: for metrics. Its age, and how much was `wrong`."""
-    done = CheckRun.objects.filter(kind__in=("all", "recent", "nightly"), finished_at__isnull=False)
-    return done.order_by("-finished_at").first()
+def last_runs() -> list[CheckRun]:
+    """Of each kind of look the last one that came to its end: for metrics.
+
+    Not the last of all: a look at an hour that found nothing would hide what a night has found.
+    """
+    done = CheckRun.objects.filter(finished_at__isnull=False).order_by("-id")
+    found = [done.filter(kind=kind).first() for kind in KINDS]
+    return [run for run in found if run]
 
 
 def _new_run(kind: str) -> CheckRun:

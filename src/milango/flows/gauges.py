@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from milango.models import Doubt, InboundCallback, OpenPrompt, Payment, WebhookDelivery
 from milango.models.ids import first_uuid7
 
-from . import heartbeats, hours
+from . import check, heartbeats, hours
 from .caches import Remembered
 
 MOST: Final = 10_000
@@ -156,6 +156,19 @@ def heartbeat_age() -> Samples:
         yield (), max(0.0, (hours.heard() - at).total_seconds())
 
 
+def check_ended() -> Samples:
+    """When somebody last looked at the books: a check that no longer runs finds nothing."""
+    for run in check.last_runs():
+        if run.finished_at:
+            yield (run.kind,), run.finished_at.timestamp()
+
+
+def check_wrong() -> Samples:
+    """What they found then."""
+    for run in check.last_runs():
+        yield (run.kind,), run.wrong
+
+
 READINGS: Final = (
     Reading(
         "milango_callback_lag_seconds",
@@ -181,6 +194,15 @@ READINGS: Final = (
         "milango_webhook_success_ratio",
         "Share of the last hour's webhooks that arrived.",
         webhook_success,
+    ),
+    Reading(
+        "milango_check_ended_timestamp_seconds",
+        "When a look at the books last came to its end, in seconds since 1970.",
+        check_ended,
+        ("kind",),
+    ),
+    Reading(
+        "milango_check_wrong", "What that look found to be wrong, in rows.", check_wrong, ("kind",)
     ),
     Reading("milango_workers", "Processes that do the background work.", workers),
     Reading("milango_worker_heartbeat_age_seconds", "Since a worker was heard of.", heartbeat_age),
