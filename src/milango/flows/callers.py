@@ -46,11 +46,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             message = f"This key lacks the scope {scope!r}. Nothing was done."
             raise Declined("wrong_scope", message)
 
-    def require_secret(self) -> None:
-        """Raise Declined `secret_key_required` for a key that a browser may hold."""
+    def require_secret(self, scope: str) -> None:
+        """The same, and Declined `secret_key_required` for a key that a browser may hold."""
         if self.publishable:
             message = "A publishable key can only ask for a prompt and read a status."
             raise Declined("secret_key_required", message)
+        self.require(scope)
 
 
 def owner_of(merchant: Merchant) -> Caller:
