@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 from django.utils import timezone
 
 from milango.core.errors import Declined, InvalidRequest
@@ -17,7 +15,7 @@ from milango.flows.settle import settle_many
 from milango.models import AuditEntry, OperatorWord, Payment
 from tests.people import OTHER_PAYER
 
-from .conftest import accepted, paid
+from .conftest import accepted, at_once, paid
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -165,25 +163,3 @@ def test_of_an_approval_and_a_withdrawal_at_once_exactly_one_wins(pay) -> None:
         ended = "payment.word_approved" if counts else "payment.word_withdrawn"
         assert sorted(said) == sorted(["payment.word_spoken", ended])
     assert audit.first_broken() is None
-
-
-def at_once(*works: Callable[[], Any]) -> list[Any]:
-    """What each of them gives or raises, begun together on connections of their own."""
-    start, ended = threading.Barrier(len(works)), []
-
-    def do(work: Callable[[], Any]) -> None:
-        start.wait()
-        try:
-            ended.append(work())
-        except Declined as refusal:
-            ended.append(refusal)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=do, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(ended) == len(works)
-    return ended
