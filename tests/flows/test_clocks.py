@@ -1,4 +1,4 @@
-"""A machine whose clock is a day ahead or behind: the database's time decides (threats B20)."""
+"""A machine whose clock is a day ahead or behind: the database's time decides."""
 
 from __future__ import annotations
 

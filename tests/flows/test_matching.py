@@ -1,4 +1,4 @@
-"""Money that waits for its payment is put to one by a person's word, and by nothing less (B4)."""
+"""Money that waits for its payment is put to one by a person's word, and by nothing less."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An operator's word: a reason, a limit, and a second person above it (B4)."""
+"""An operator's word: a reason, a limit, and a second person above it."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class DynamicMpesaClient(Asking):
 
     @property
     def app(self) -> str:
-        """A word for the Daraja app: environment, consumer key and secret, told by nobody (A4)."""
+        """A word for the Daraja app: environment, consumer key and secret, told by nobody."""
         return self._key
 
     @property

@@ -2,7 +2,7 @@
 
 Safaricom says that a new token ends the one before it, so two processes that each fetch their own
 would keep killing each other's. A token is keyed by everything that earns it, secret included:
-who merely types another merchant's consumer key never meets its token (threats A4).
+who merely types another merchant's consumer key never meets its token.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R", Doubt, StatementImport)
 
 OVERDUE: Final = timedelta(days=3)
-"""How old an open doubt may get (threats B19)."""
+"""How old an open doubt may get; with an older one `milango check` fails."""
 
 
 class Open(msgspec.Struct, frozen=True):

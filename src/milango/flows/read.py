@@ -51,7 +51,7 @@ def status_of(reader: Reader, checkout_id: str) -> dict[str, Any]:
     """The status that `checkout_id` names to this reader; an unknown id is Pending.
 
     Both kinds of key and the payment's own ticket may use our checkout_id; Daraja's
-    CheckoutRequestID holds the payer's number and takes a secret key (A7).
+    CheckoutRequestID holds the payer's number and takes a secret key.
     """
     return status_of_known(find(reader, checkout_id))
 

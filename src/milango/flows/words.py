@@ -1,4 +1,4 @@
-"""An operator's word about a payment: evidence of last resort, with a reason and a name (B4).
+"""An operator's word about a payment: evidence of last resort, with a reason and a name.
 
 Small amounts take one person, within a daily limit for the person and for the payer; larger ones,
 and every voidance, take a second person, who cannot be the first. A word is written down and

@@ -102,7 +102,7 @@ class Spool:
                 await asyncio.shield(asyncio.to_thread(self._write_or_tell, mine))
 
     def _has_room(self, callback: Kept) -> bool:
-        """A body is kept once, and of strangers only a few for each address (B1)."""
+        """A body is kept once, and of strangers only a few for each address."""
         bodies = self._bodies.setdefault((callback.kind, callback.named_id), set())
         is_full = len(bodies) >= KINDS[callback.kind].strangers and not callback.listed
         if callback.original.sha256 in bodies or is_full:

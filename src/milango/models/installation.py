@@ -14,7 +14,7 @@ from .stamps import StampField
 
 
 class Installation(models.Model):
-    """The one row that says which installation this database belongs to (B18)."""
+    """The one row that says which installation this database belongs to."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     uuid = models.UUIDField(default=uuid4, editable=False)
@@ -39,7 +39,7 @@ class Installation(models.Model):
 
 
 class OAuthToken(models.Model):
-    """Daraja's token for one consumer key and secret, shared by all processes (A4)."""
+    """Daraja's token for one consumer key and secret, shared by all processes."""
 
     key = models.CharField(max_length=64, primary_key=True)
     token = EncryptedField(null=True)

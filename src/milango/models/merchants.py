@@ -158,7 +158,7 @@ class MpesaCredential(Identified):
         return f"{self.get_kind_display()} {self.short_code} ({self.environment})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Every change makes a new version; payments remember theirs (A9)."""
+        """Every change makes a new version; payments remember theirs."""
         if not self._state.adding:
             self.version += 1
             if kwargs.get("update_fields") is not None:
@@ -191,7 +191,7 @@ class MpesaCredential(Identified):
         return bool(self.initiator_name and self.initiator_certificate and self.active)
 
     def limit_of_claims(self, default: Decimal) -> Decimal:
-        """Up to this many KES a listed peer's callback proves (A1)."""
+        """Up to this many KES a listed peer's callback proves."""
         return default if self.confirm_above is None else self.confirm_above
 
 

@@ -103,7 +103,7 @@ class Payment(Identified):
     # Its life
     created_at = models.DateTimeField()
     sending_at = models.DateTimeField(
-        null=True, blank=True, help_text="Just before the request went out (A11)."
+        null=True, blank=True, help_text="Just before the request went out."
     )
     prompt_until = models.DateTimeField()
     settled_at = models.DateTimeField(null=True, blank=True)
