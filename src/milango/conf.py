@@ -58,19 +58,19 @@ class Conf:
 
     public_url: str = ""
     """Where the world reaches us, such as `https://pay.example.co.ke`, without a last slash.
-    Callback and link addresses are built from this alone, never from a request (A5)."""
+    Callback and link addresses are built from this alone, never from a request."""
 
     keys: tuple[Key, ...] = field(default=(), repr=False)
     """`"kid:base64 of 32 bytes"`, newest first: the first one writes, all of them read."""
 
     trusted_proxies: tuple[Network, ...] = ()
-    """X-Forwarded-For counts only when the socket's peer lies in one of these networks (A13)."""
+    """X-Forwarded-For counts only when the socket's peer lies in one of these networks."""
 
     callback_sources: tuple[Network, ...] = ()
     """Where Daraja's callbacks come from. Default: `milango.daraja.security.CALLBACK_SOURCES`."""
 
     confirm_above: Decimal = Decimal(20_000)
-    """KES. Above it a callback alone is not proof, and Daraja is asked as well (A1)."""
+    """KES. Above it a callback alone is not proof, and Daraja is asked as well."""
 
     operator_alone: Decimal = Decimal(2_000)
     """KES. Up to this amount one person's word about a payment counts; above, two are needed."""
@@ -79,7 +79,7 @@ class Conf:
     """KES that one person's word alone may move in a day, and for one payer."""
 
     simulator: bool = False
-    """Whether credentials of the simulator environment may be used (B18)."""
+    """Whether credentials of the simulator environment may be used."""
 
     daraja_urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Another base address for an environment: `{"simulator": "http://127.0.0.1:8200"}`."""
@@ -91,7 +91,7 @@ class Conf:
     """Requests for a prompt from one network address."""
 
     prompt_life: int = 180
-    """Seconds that a prompt counts as open on the phone (A10, A11)."""
+    """Seconds that a prompt counts as open on the phone."""
 
     idempotency_hours: int = 48
     """Hours that an `Idempotency-Key` is remembered."""
@@ -104,7 +104,7 @@ class Conf:
     """Event streams that one process keeps open; beyond, callers are told to poll."""
 
     webhooks_to_anywhere: bool = False
-    """For development: webhooks also go to http, to any port, and into private networks (B7)."""
+    """For development: webhooks also go to http, to any port, and into private networks."""
 
     raw_days: int = 90
     """Days that the raw bytes of callbacks and deliveries are kept."""

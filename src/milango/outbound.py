@@ -2,7 +2,7 @@
 
 A name can be made to mean anything, and to mean something else a moment later. So it is the
 address of the connection itself that is judged, after the name was looked up and before a byte is
-sent; redirects are not followed and proxies of the environment are not asked (threats B7).
+sent; redirects are not followed and proxies of the environment are not asked.
 """
 
 from __future__ import annotations

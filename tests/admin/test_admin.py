@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import formats, timezone
 
-from milango.flows import audit
+from milango.flows import audit, words
 from milango.flows.settle import settle_many
 from milango.models import (
     ApiKey,
@@ -458,3 +458,36 @@ def test_unmatched_money_is_put_to_a_payment_and_approved_by_another_person(
     owner.post(url(OperatorWord, "changelist"), approve)
     large.refresh_from_db()
     assert large.status == "Success"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_word_is_withdrawn_by_who_said_it_and_by_who_may_approve_it(staff, owner, mine) -> None:
+    def word(by: str) -> OperatorWord:
+        payment = make_payment(mine["credential"], amount=9_000)
+        return words.speak(payment, "paid", reason="the till slip", actor=by)[0]
+
+    def withdraw(client: Client, row: OperatorWord) -> str:
+        asked = {"action": "withdraw", "_selected_action": row.pk}
+        answer = client.post(url(OperatorWord, "changelist"), asked, follow=True)
+        row.refresh_from_db()
+        return text(answer)
+
+    clerk = User.objects.get(username="clerk")
+    clerk.user_permissions.remove(Permission.objects.get(codename="change_operatorword"))
+    own, others = word("admin:clerk"), word("cli:asha")
+    assert "you have said yourself" in withdraw(staff, others)
+    assert others.withdrawn_at is None
+    withdraw(staff, own)
+    withdraw(owner, others)
+    assert (own.withdrawn_by, others.withdrawn_by) == ("admin:clerk", "admin:owner")
+    assert "was withdrawn by admin:clerk" in withdraw(owner, own)
+    waits = word("cli:asha")
+    shown = {
+        state: owner.get(url(OperatorWord, "changelist"), {"state": state}).context["cl"].queryset
+        for state in ("waits", "counts", "withdrawn")
+    }
+    assert {state: set(rows) for state, rows in shown.items()} == {
+        "waits": {waits},
+        "counts": set(),
+        "withdrawn": {own, others},
+    }

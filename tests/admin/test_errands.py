@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from milango.core.errors import InvalidRequest
 from milango.flows import audit, errands
 from milango.flows.settle import settle_many
 from milango.models import (
@@ -132,6 +133,19 @@ def test_what_is_no_statement_at_first_sight_is_refused_on_the_form(
 ) -> None:
     assert said in text(upload(clerk, credential, content))
     assert not Errand.objects.exists()
+    assert not StatementImport.objects.exists()
+    assert not AuditEntry.objects.filter(action__startswith="statement.").exists()
+
+
+def test_the_limit_of_an_uploaded_statement_is_its_last_byte(credential) -> None:
+    errands.check_upload(b"a" * errands.MOST_BYTES)
+    with pytest.raises(InvalidRequest, match=r"larger than 30 MB.*milango reconcile") as refused:
+        errands.upload_statement(
+            credential, b"a" * (errands.MOST_BYTES + 1), filename="march.csv", actor="test"
+        )
+    assert refused.value.field == "file"
+    assert not Errand.objects.exists()
+    assert not AuditEntry.objects.filter(action="statement.asked").exists()
 
 
 def test_what_turns_out_to_be_no_statement_is_refused_on_its_page(clerk, credential, do) -> None:

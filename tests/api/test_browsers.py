@@ -1,4 +1,4 @@
-"""Pages in browsers: origins, CORS, the amount they may choose, and how often (A7, A8, B11)."""
+"""Pages in browsers: origins, CORS, the amount they may choose, and how often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POST /callbacks/c2b/<token>/…: money at the counter, and whose word counts for it (B2)."""
+"""POST /callbacks/c2b/<token>/…: money at the counter, and whose word counts for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens, tickets and CheckoutRequestIDs stay out of logs (A6, A7)."""
+"""Tokens, tickets and CheckoutRequestIDs stay out of logs."""
 
 from __future__ import annotations
 

@@ -96,6 +96,8 @@ def test_a_page_reads_none_of_this(path: str, page: Api, payment: Payment):
 def test_reading_takes_the_scope(path: str, merchant: Merchant, payment: Payment):
     charger = Api(make_key(merchant, scopes=["charge"])[1])
     problem(charger.get(path.format(id=payment.public_id)), 403, "wrong_scope")
+    bad = charger.get(path.format(id=payment.public_id), limit="x")
+    problem(bad, 403, "wrong_scope")
 
 
 # --- pages -----------------------------------------------------------------------------------

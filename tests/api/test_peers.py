@@ -1,4 +1,4 @@
-"""Which address a request comes from (A13)."""
+"""Which address a request comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POST /callbacks/result/<token>: what Transaction Status answers, and what it may prove (B5)."""
+"""POST /callbacks/result/<token>: what Transaction Status answers, and what it may prove."""
 
 from __future__ import annotations
 

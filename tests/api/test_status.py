@@ -1,4 +1,4 @@
-"""GET /api/v1/payments/status/<checkout_id>: who is told what about which id (A7)."""
+"""GET /api/v1/payments/status/<checkout_id>: who is told what about which id."""
 
 from __future__ import annotations
 

@@ -201,3 +201,33 @@ def test_unmatched_money_is_listed_and_matched(milango: Milango) -> None:
     assert (noted.exit_code, "second person" in noted.output) == (3, True)
     small.refresh_from_db()
     assert (small.status, small.receipt_number) == ("Success", "UCE0000050")
+
+
+def test_a_word_that_waits_is_withdrawn(milango: Milango) -> None:
+    installations.current()
+    payment = make_payment(make_credential(make_merchant()), amount=9_000)
+    said = milango("payments", "mark", payment.public_id, "paid", "--reason", "the till slip")
+    word = said.output.split()[-1]
+    assert word in milango("payments", "waiting").output
+    assert f"Withdrawn: {word} never counts" in milango("payments", "withdraw", word).output
+    assert "Nothing waits." in milango("payments", "waiting").output
+    refused = milango("payments", "approve", word)
+    assert (refused.exit_code, "was withdrawn by" in refused.output) == (1, True)
+    assert milango("payments", "withdraw", "wrd_1").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["mark", "match", "ask"])
+def test_a_text_that_is_no_receipt_is_refused(milango: Milango, command: str) -> None:
+    installations.current()
+    payment = make_payment(make_credential(make_merchant()))
+    why = ("--reason", "the till slip")
+    given = {
+        "mark": ("payments", "mark", payment.public_id, "paid", "--receipt", "slip 12", *why),
+        "match": ("payments", "match", payment.public_id, "slip 12", *why),
+        "ask": ("shortcodes", "ask", "--merchant", "Duka", "--shortcode", "600100", "slip 12"),
+    }
+    refused = milango(*given[command])
+    assert refused.exit_code == (1 if command == "match" else 2)
+    assert "'slip 12' is no receipt. One has ten letters and digits" in refused.output
+    payment.refresh_from_db()
+    assert payment.status == "Pending"

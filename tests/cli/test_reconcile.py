@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from milango.flows import sheets
 from milango.flows.settle import settle_many
-from milango.models import MpesaCredential, Payment, StatementImport
+from milango.models import AuditEntry, MpesaCredential, Payment, StatementImport
 from tests.cli.conftest import Milango
 from tests.flows.conftest import accepted, make_payment, paid
 from tests.people import make_credential, make_merchant
@@ -109,6 +110,18 @@ def test_an_unusable_file_is_exit_code_2(
     said = milango("reconcile", str(file), "--shortcode", "600100")
     assert (said.exit_code, says in said.output) == (2, True)
     assert not StatementImport.objects.exists()
+
+
+def test_a_file_beyond_the_limit_is_exit_code_2_and_nothing_is_stored(
+    milango: Milango, credential: MpesaCredential, payment: Payment, tmp_path: Path, now: datetime
+) -> None:
+    file = Path(written(tmp_path, rows("600100", [Entry(CODE, now, 50)])))
+    with file.open("r+b") as stream:
+        stream.truncate(sheets.MOST_BYTES + 1)
+    said = milango("reconcile", str(file), "--shortcode", "600100")
+    assert (said.exit_code, "larger than 64 MB" in said.output) == (2, True)
+    assert not StatementImport.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def test_a_missing_file_or_short_code_is_exit_code_2(

@@ -101,7 +101,7 @@ def test_nothing_but_a_success_makes_a_success(pieces) -> None:
     assert outcome(pieces) is not Status.SUCCESS
 
 
-# --- claim and proof (A1) -------------------------------------------------------------------
+# --- claim and proof ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_two_receipts_for_one_payment_are_a_doubt_in_either_order() -> None:
         assert status_of(standing, asked()) is Status.SUCCESS
 
 
-# --- failure has strength (A10, A11) --------------------------------------------------------
+# --- failure has strength -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_without_real_money_any_peer_may_say_that_it_failed() -> None:
     assert outcome(pieces, asked(live=False)) is Status.FAILED
 
 
-# --- reversed, voided, and a person's word (A12) --------------------------------------------
+# --- reversed, voided, and a person's word --------------------------------------------------
 
 REVERSAL = said(Source.TRANSACTION_STATUS, Outcome.REVERSED)
 VOIDING = said(Source.OPERATOR, Outcome.VOIDED, approved=True)

@@ -190,7 +190,7 @@ def test_a_text_is_cut_and_freed_of_what_a_terminal_would_obey():
     assert len(found.text) == 255
 
 
-# --- A14: what is a success -----------------------------------------------------------------
+# --- what is a success ----------------------------------------------------------------------
 
 ODD = {
     # result codes that are not 0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
+from milango.core.errors import MilangoError
 from milango.core.payments import Evidence, Original, Outcome, Source
 from milango.models import Merchant, MpesaCredential, OpenPrompt, Payment
 from tests.people import PAYER, make_credential, make_merchant
@@ -134,3 +137,25 @@ def original(payment: Payment, body: bytes) -> Original:
         sha256=hashlib.sha256(body).hexdigest(),
         token_hash=payment.callback_token_hash,
     )
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """What each of them gives or raises, begun together on connections of their own."""
+    start, ended = threading.Barrier(len(works)), []
+
+    def do(work: Callable[[], Any]) -> None:
+        start.wait()
+        try:
+            ended.append(work())
+        except MilangoError as refusal:
+            ended.append(refusal)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=do, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(ended) == len(works)
+    return ended

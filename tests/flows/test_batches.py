@@ -182,7 +182,7 @@ def test_only_what_cannot_even_be_kept_is_an_error(
 
 
 def test_one_address_that_is_not_safaricoms_stores_twenty_bodies(credential: Any) -> None:
-    """B1. What Safaricom says after that is taken none the less."""
+    """What Safaricom says after that is taken none the less."""
     payment, token = with_token(credential)
     settle_many([accepted(payment)])
     for number in range(25):

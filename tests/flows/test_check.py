@@ -389,7 +389,7 @@ def test_a_night_looks_at_the_recent_and_goes_on_with_the_older(lived, monkeypat
     monkeypatch.setattr(books, "BUDGET", 60.0)
     assert books.nightly().payments == 7
     assert CheckRun.objects.latest("pk").mark == ""
-    assert books.last_run() == CheckRun.objects.latest("pk")
+    assert books.last_runs() == [CheckRun.objects.latest("pk")]
 
 
 def test_a_night_tells_of_open_doubts_once_for_each_merchant(lived, caplog) -> None:

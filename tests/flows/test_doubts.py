@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from django.utils import timezone
 
 from milango.core.errors import InvalidRequest
-from milango.flows import doubts
+from milango.flows import doubts, statements
 from milango.flows.settle import settle_many
-from milango.models import AuditEntry, Doubt
+from milango.models import AuditEntry, Doubt, StatementImport
 from tests.people import make_credential, make_merchant
+from tests.statement_files import NAMES, Entry, as_csv, receipt_of, rows
 
-from .conftest import accepted, make_payment, paid
+from .conftest import accepted, at_once, make_payment, paid
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +51,38 @@ def test_what_is_closed_stays_as_it_was_closed(doubt) -> None:
     doubt.refresh_from_db()
     assert doubt.resolution == "first"
     assert AuditEntry.objects.filter(action="doubt.resolved").count() == 1
+
+
+@pytest.fixture
+def statement(credential) -> StatementImport:
+    """One that does not add up, as its import leaves it."""
+    table = rows(credential.short_code, [Entry(receipt_of(timezone.now(), 1), timezone.now(), 50)])
+    table[-1][NAMES.index("Balance")] = "1.00"
+    statements.import_statement(credential, as_csv(table), uploader="test")
+    return StatementImport.objects.get()
+
+
+def test_a_statement_that_is_resolved_twice_stays_as_it_was_resolved_first(statement) -> None:
+    doubts.resolve_statement(statement.pk, actor="cli:asha", reason=" a line\n was cut ")
+    first = StatementImport.objects.values().get()
+    assert (first["resolution"], first["resolved_at"] is None) == ("a line was cut", False)
+    with pytest.raises(InvalidRequest, match="Nothing was changed"):
+        doubts.resolve_statement(statement.pk, actor="cli:juma", reason="all is well")
+    assert StatementImport.objects.values().get() == first
+    entry = AuditEntry.objects.get(action="statement.resolved")
+    assert (entry.actor, entry.detail["resolution"]) == ("cli:asha", "a line was cut")
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_resolve_a_statement_at_once_one_does(statement) -> None:
+    resolve = partial(doubts.resolve_statement, statement.pk)
+    names = ("asha", "juma", "zawadi")
+    ended = at_once(*(partial(resolve, actor=name, reason=f"says {name}") for name in names))
+    (won,) = [each for each in ended if isinstance(each, StatementImport)]
+    assert StatementImport.objects.get().resolution == won.resolution
+    entry = AuditEntry.objects.get(action="statement.resolved")
+    assert entry.detail["resolution"] == won.resolution == f"says {entry.actor}"
 
 
 def test_open_ones_are_counted_by_merchant_and_kind(doubt, pay) -> None:

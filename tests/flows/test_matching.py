@@ -1,4 +1,4 @@
-"""Money that waits for its payment is put to one by a person's word, and by nothing less (B4)."""
+"""Money that waits for its payment is put to one by a person's word, and by nothing less."""
 
 from __future__ import annotations
 
@@ -116,3 +116,17 @@ def test_money_that_went_back_is_put_to_its_payment(pay) -> None:
     match(payments[1])
     assert payments[1].status == "Reversed"
     assert Reversal.objects.get().payment == payments[1]
+
+
+def test_a_receipt_is_matched_as_mpesa_told_it_and_no_other_text_is(pay) -> None:
+    payment = pay()
+    line = Line(receipt="OLD1", amount=Decimal(50), paid_at=timezone.now(), phone=PAYER)
+    pay()
+    with transaction.atomic():
+        assert book(payment.credential, [line], Source.C2B, listed=True) == ["unmatched"]
+    for typed, told in (("the slip", "is no receipt"), ("UCE3P9W8ZA", "waits for a payment")):
+        with pytest.raises(InvalidRequest, match=told):
+            matching.match(payment, typed, reason="the slip", actor="cli:asha")
+    matching.match(payment, "old1", reason="the slip", actor="cli:asha")
+    payment.refresh_from_db()
+    assert (payment.status, payment.receipt_number) == ("Success", "OLD1")

@@ -1,4 +1,4 @@
-"""Money that goes back: whoever tells of it, and in whatever order, the sale is unsaid (A12)."""
+"""Money that goes back: whoever tells of it, and in whatever order, the sale is unsaid."""
 
 from __future__ import annotations
 

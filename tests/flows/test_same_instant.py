@@ -100,7 +100,7 @@ def test_every_source_at_the_same_instant_is_one_payment() -> None:
         receipt = receipt_of(at, number)
         payments = [asked_for(each, at - timedelta(seconds=20)) for each in (mine, other)]
         batches.run(EVIDENCE, [accepted(payment) for payment in payments])
-        # The same text is another receipt at another short code (A3).
+        # The same text is another receipt at another short code.
         together([work for payment in payments for work in tellers(payment, receipt, at)])
     assert Payment.objects.count() == Receipt.objects.count() == 2 * ROUNDS
     assert set(Payment.objects.values_list("status", flat=True)) == {"Success"}

@@ -1,4 +1,4 @@
-"""Whatever tells of a payment, in whatever order: every shilling is counted once (A1, A2)."""
+"""Whatever tells of a payment, in whatever order: every shilling is counted once."""
 
 from __future__ import annotations
 

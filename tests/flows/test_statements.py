@@ -273,7 +273,7 @@ def test_a_till_has_no_account_number(merchant, now) -> None:
     assert status(payment) == "Success"
 
 
-# --- edited files (B3) ----------------------------------------------------------------------
+# --- edited files ---------------------------------------------------------------------------
 
 
 def _edit(table: list[list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""Those who only hold a connection, and databases that hold us: nobody else waits for them (B1)."""
+"""Those who only hold a connection, and databases that hold us: nobody else waits for them."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_no_body_is_waited_for_at_a_made_up_address(door: Door) -> None:
 def test_callbacks_get_through_a_crowd_of_callers_who_say_nothing(
     door: Door, prompted: Any, meetings: list[str]
 ) -> None:
-    """The attack of threats.md: half-open connections, and a flood of tokens that are not ours."""
+    """An attack: half-open connections, and a flood of tokens that are not ours."""
     payments = [prompted() for _ in range(20)]
     crowd = [door.call(b"POST /callbacks/stk/0123 HTTP/1.1\r\nHost") for _ in range(1_000)]
     meetings.clear()

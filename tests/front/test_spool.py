@@ -132,7 +132,7 @@ def test_what_no_database_takes_even_alone_is_kept_for_later(
 def test_all_that_a_server_without_a_database_heard_before_it_was_killed_is_settled(
     credential: MpesaCredential, folder: Path
 ) -> None:
-    """The whole of B1: no database at all, SIGKILL, and another process that finds the files."""
+    """No database at all, SIGKILL, and another process that finds the files."""
     posts = [made(credential) for made in KINDS.values()]
     with killed_at_the_end(json.dumps(settings.MILANGO)) as door:
         assert [post(door, one.path, one.body) for one in posts] == [503] * 4
@@ -177,7 +177,7 @@ def test_what_comes_while_the_spool_is_told_is_kept_as_well(
 def test_a_body_is_kept_once_and_a_stranger_fills_nothing(
     prompted: Any, folder: Path, away: Away
 ) -> None:
-    """B1: whoever knows one address may not use up the disk."""
+    """Whoever knows one address may not use up the disk."""
     one = prompted()
     away.is_away = True
     with serving() as door:

@@ -12,9 +12,10 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from milango.flows import gauges, heartbeats
+from milango.flows import check, gauges, heartbeats
 from milango.flows.caches import forget_everything
 from milango.models import (
+    CheckRun,
     Doubt,
     Heartbeat,
     InboundCallback,
@@ -136,6 +137,23 @@ def test_what_waits_for_a_person_has_an_age(payment: Payment) -> None:
     said = numbers()
     assert said["milango_doubts_open"] == 1
     assert said["milango_doubts_oldest_seconds"] == pytest.approx(3600, abs=5)
+
+
+def test_the_last_look_at_the_books_is_told_by_its_kind(payment: Payment) -> None:
+    assert not any("check_" in name for name in numbers())
+    Payment.objects.update(status="Failed")
+    check.nightly()
+    check.check(since=timezone.now() + timedelta(hours=1))
+    unfinished = CheckRun.objects.create(kind="nightly", version="1", started_at=timezone.now())
+    CheckRun.objects.create(kind="reread", version="1", started_at=timezone.now(), wrong=9)
+    said = numbers()
+    ended = CheckRun.objects.filter(kind="nightly").exclude(pk=unfinished.pk).get()
+    assert said["milango_check_wrong/nightly"] == ended.wrong > 0
+    assert said["milango_check_wrong/recent"] == 0
+    at = said["milango_check_ended_timestamp_seconds/nightly"]
+    assert ended.finished_at
+    assert at == pytest.approx(ended.finished_at.timestamp())
+    assert not any(name.endswith(("/all", "/reread")) for name in said if "check_" in name)
 
 
 def test_a_worker_is_seen_while_it_lives(db: None) -> None:

@@ -1,4 +1,4 @@
-"""POST to strangers' addresses: never into our own network, never for long, never much (B7)."""
+"""POST to strangers' addresses: never into our own network, never for long, never much."""
 
 from __future__ import annotations
 

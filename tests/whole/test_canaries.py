@@ -1,4 +1,4 @@
-"""No secret in a repr, log, traceback, page, answer or dump (B15, A6)."""
+"""No secret in a repr, log, traceback, page, answer or dump."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed at every point of a push: one prompt at most, and the phone is free again (A11)."""
+"""Killed at every point of a push: one prompt at most, and the phone is free again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live money: a callback that nobody vouches for is only a claim until Daraja is asked (A1, A10).
+"""Live money: a callback that nobody vouches for is only a claim until Daraja is asked.
 
 The simulator plays production here. It is not on Safaricom's list, so each of its callbacks is
 what a forger's would be.
@@ -93,7 +93,7 @@ def test_an_unlisted_cancellation_opens_no_resend_and_fails_after_two_refusals(
 def test_a_false_failure_and_then_both_paid_is_one_grant_and_one_refund_due(
     call, daraja, live, settings
 ) -> None:
-    """The payer is told 1037, pays a second prompt, and the first one is paid after all (A10)."""
+    """The payer is told 1037, pays a second prompt, and the first one is paid after all."""
     settings.MILANGO = settings.MILANGO | {"CALLBACK_SOURCES": ["127.0.0.1"]}
     daraja.story(PAYER, "callback_lost")
     first = push(call, live, order_id="order-9", service_type="captive_portal")

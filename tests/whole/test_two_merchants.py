@@ -52,7 +52,7 @@ def test_a_merchant_cannot_push_on_another_merchants_short_code(call, daraja, pa
 def test_wrong_credentials_borrow_nothing_from_the_merchant_who_has_the_right_ones(
     call, daraja, paybill, till
 ) -> None:
-    """A neighbour types the paybill's consumer key with a secret of his own (A4)."""
+    """A neighbour types the paybill's consumer key with a secret of his own."""
     _, key = make_key(paybill.merchant)
     daraja.story(PAYER, "paid")
     assert push(call, key, paybill.short_code, PAYER)[0] == 202

@@ -98,6 +98,35 @@ def test_the_task_of_a_killed_worker_is_run_by_another(installed: Installed) -> 
     until(lambda: path.read_text() == "begun\nbegun\n", 30, installed.said())
 
 
+A_DAY_AHEAD = """
+import time
+from datetime import timedelta
+from django.utils import timezone
+from milango.flows import hours
+from milango.tasks import jobs as ours
+now, nanoseconds = timezone.now, time.time_ns
+timezone.now = lambda: now() + timedelta(days=1)
+time.time_ns = lambda: nanoseconds() + 86_400 * 10**9
+hours.database_now()
+ours.tidy.call()
+with connection.cursor() as cursor:
+    cursor.execute("SELECT status, scheduled_at <= now() FROM procrastinate_jobs "
+                   "WHERE args->>'task' LIKE '%%die_once'")
+    print(json.dumps(cursor.fetchall()))
+"""
+
+
+@pytest.mark.postgres
+def test_a_task_that_a_machine_with_a_wrong_clock_gives_back_is_due_at_once(
+    installed: Installed,
+) -> None:
+    path = installed.folder / "noted"
+    installed.run(f"from tests.work import jobs\njobs.die_once.enqueue({str(path)!r})")
+    assert installed.start("worker").wait(30) == -signal.SIGKILL, installed.said()
+    stall = f"with connection.cursor() as cursor: cursor.execute({STALLED[True]!r})\n"
+    assert installed.run(COUNT + stall + A_DAY_AHEAD) == [["todo", True]]
+
+
 def test_what_a_task_raises_is_kept_without_its_text(installed: Installed) -> None:
     kept = installed.run(
         COUNT

@@ -1,7 +1,7 @@
 """What every admin page of ours shares: it is scoped to the person's merchants, and keeps secrets.
 
 One class does it all, so that no page can forget a part: rows, choices of foreign keys, filters,
-searches and lookups in the address (threats B9).
+searches and lookups in the address.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -255,13 +255,36 @@ class ReversalAdmin(WaitingAdmin):
     search_fields = ("=code",)
 
 
+class WordFilter(admin.SimpleListFilter):
+    """What has become of a word."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The three of them."""
+        return [(state, state) for state in STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Words of the chosen state."""
+        return queryset.filter(**STATES.get(self.value() or "", {}))
+
+
+STATES: Final[dict[str, dict[str, Any]]] = {
+    "waits": {"applied_at": None, "withdrawn_at": None},
+    "counts": {"applied_at__isnull": False},
+    "withdrawn": {"withdrawn_at__isnull": False},
+}
+"""Of a word, and the rows that are in each."""
+
+
 @admin.register(OperatorWord)
 class OperatorWordAdmin(ReadOnlyAdmin):
     """What people said about payments; large amounts wait for a second person."""
 
     list_display = ("spoken_at", "outcome", "amount", "spoken_by", "approved_by", "applied_at")
-    list_filter = (MerchantFilter, "outcome", ("applied_at", admin.EmptyFieldListFilter))
-    actions = ("approve",)
+    list_filter = (WordFilter, MerchantFilter, "outcome")
+    actions = ("approve", "withdraw")
 
     def has_approve_permission(self, request: HttpRequest) -> bool:
         """Django's own right to change words, although nobody edits one."""
@@ -277,3 +300,19 @@ class OperatorWordAdmin(ReadOnlyAdmin):
                 messages.error(request, f"{word.public_id}: {refusal}")
             else:
                 messages.success(request, f"{word.public_id}: the payment is {settled.status}.")
+
+    @admin.action(description="Withdraw the chosen words: they never count")
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[OperatorWord]) -> None:
+        """One's own; those of others, for who may agree with them."""
+        actor, may_all = actor_of(request), self.has_approve_permission(request)
+        for word in queryset.order_by("pk"):
+            if not (may_all or word.spoken_by == actor):
+                message = "It is another person's: you may withdraw what you have said yourself."
+                messages.error(request, f"{word.public_id}: {message} Nothing was changed.")
+                continue
+            try:
+                words.withdraw(word, actor=actor)
+            except Declined as refusal:
+                messages.error(request, f"{word.public_id}: {refusal}")
+            else:
+                messages.success(request, f"{word.public_id} is withdrawn, and never counts.")

@@ -10,12 +10,11 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from milango.core.errors import Declined, InvalidRequest
 from milango.core.webhooks import EVENTS
-from milango.flows import endpoints, errands
+from milango.flows import endpoints, errands, hours
 from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 from .base import (
@@ -159,7 +158,7 @@ class WebhookEndpointAdmin(ScopedAdmin):
     ) -> HttpResponse | None:
         """Also what the endpoints were never told. Asks for the span first."""
         asked = "replay" in request.POST
-        form = SpanForm(request.POST if asked else None, initial={"until": timezone.now()})
+        form = SpanForm(request.POST if asked else None, initial={"until": hours.heard()})
         if not (asked and form.is_valid()):
             return self._ask_for_a_span(request, form, queryset)
         span = form.cleaned_data

@@ -1,4 +1,4 @@
-"""Keeps callback tokens, CheckoutRequestIDs and queries of our addresses out of logs (A6).
+"""Keeps callback tokens, CheckoutRequestIDs and queries of our addresses out of logs.
 
 Django and the web servers log the paths of requests. Those loggers get a filter that puts the
 route's name in place of what is secret or personal in a path of ours, before any handler sees it.

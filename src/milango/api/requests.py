@@ -58,7 +58,7 @@ def query_in(request: HttpRequest) -> list[tuple[str, str]]:
 
 
 def peer_in(request: HttpRequest) -> str:
-    """The address that the request comes from (A13)."""
+    """The address that the request comes from."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")  # servers join repeated lines
     lines = [forwarded] if forwarded else []
     return peer_of(request.META.get("REMOTE_ADDR") or "", lines, conf().trusted_proxies)

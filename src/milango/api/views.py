@@ -62,7 +62,7 @@ class PaymentListView(Door):
     def get(self, request: Request) -> HttpResponse:
         """One page, newest first."""
         caller = caller_in(request._request)
-        caller.require_secret()
+        caller.require_secret("read")
         page = read_page(query_in(request._request))
         return response_of(document_answer(read.page_of(caller, page)))
 

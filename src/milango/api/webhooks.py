@@ -31,7 +31,7 @@ class EndpointListView(Door):
     def get(self, request: Request) -> HttpResponse:
         """One page, newest first."""
         caller = caller_in(request._request)
-        caller.require_secret()
+        caller.require_secret("read")
         page = filters.read_page(query_in(request._request), filters.ENDPOINTS)
         return _said(webhooks.page_of(caller, page))
 
@@ -120,7 +120,7 @@ class DeliveryListView(Door):
     def get(self, request: Request, endpoint_id: str) -> HttpResponse:
         """One page, the newest event first."""
         caller = caller_in(request._request)
-        caller.require_secret()
+        caller.require_secret("read")
         page = filters.read_page(query_in(request._request), filters.DELIVERIES)
         return _said(webhooks.deliveries_of(caller, endpoint_id, page))
 

@@ -71,7 +71,7 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
     sha256: str
     token_hash: str
-    """SHA-256 of the callback token it came with; the token itself is never kept (A6)."""
+    """SHA-256 of the callback token it came with; the token itself is never kept."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,12 +92,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Daraja's result code as text, e.g. `0`, `1032`, `SFC_IC0003`."""
     text: str = ""
     listed: bool = False
-    """A callback: its peer is on the list of callback sources (A13)."""
+    """A callback: its peer is on the list of callback sources."""
     approved: bool = False
     """An operator's word: a second person has signed it."""
     sound: bool = False
     """A statement's line: the file's short code and running balance check, and Transaction Status
-    cannot be asked instead (B3)."""
+    cannot be asked instead."""
     problem: str = ""
     """What is odd about it, in a word that names a doubt (`duplicate_keys`, `not_json`, ...)."""
     original: Original | None = None
@@ -114,9 +114,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     checkout_request_id: str | None = None
     """The id that is bound to the payment, once one is."""
     live: bool = True
-    """Production: a claim needs proof. In sandbox and simulator the claim suffices (A1)."""
+    """Production: a claim needs proof. In sandbox and simulator the claim suffices."""
     confirm_above: Decimal = Decimal(20_000)
-    """A listed peer's callback proves up to this amount, in KES (A1)."""
+    """A listed peer's callback proves up to this amount, in KES."""
 
 
 class Level(IntEnum):
@@ -153,7 +153,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     claims: frozenset[Claim] = frozenset()
     doubts: frozenset[str] = frozenset()
     first_no: datetime | None = None
-    """The first and the last failing query after the prompt's life was over (A10)."""
+    """The first and the last failing query after the prompt's life was over."""
     last_no: datetime | None = None
 
     def join(self, other: Standing) -> Standing:
@@ -196,7 +196,7 @@ SKEW: Final = timedelta(minutes=2)
 """How far a callback's date may precede our own clock's idea of the request."""
 
 REFUSALS_APART: Final = timedelta(seconds=60)
-"""Two failing queries this far apart, both after the prompt's life, make a failure (A10)."""
+"""Two failing queries this far apart, both after the prompt's life, make a failure."""
 
 
 class Worth(msgspec.Struct, frozen=True):
@@ -264,7 +264,7 @@ def weigh(evidence: Evidence, asked: Asked, *, taken: bool = False) -> Standing:
 
 
 def _is_vouched_for(evidence: Evidence, asked: Asked) -> bool:
-    """Callbacks come from a listed peer; without real money every peer will do (A1).
+    """Callbacks come from a listed peer; without real money every peer will do.
 
     A row of Pull or a confirmation that tells a reversal names the payment's own receipt: no
     document says that it does, and one that names another receipt only seems to fit.
@@ -379,7 +379,7 @@ def _is_whole(evidence: Evidence, asked: Asked) -> bool:
 
 
 def is_paid(standing: Standing, asked: Asked) -> bool:
-    """Proven: by a source that proves, or by a claim that nothing more is asked of (A1)."""
+    """Proven: by a source that proves, or by a claim that nothing more is asked of."""
     return standing.level >= Level.SUCCESS or any(
         _suffices(claim, standing, asked) for claim in standing.claims
     )
@@ -406,7 +406,7 @@ class Judged(NamedTuple):
 def judge(standing: Standing, asked: Asked) -> Judged:
     """The status that follows from the facts, and what is asked beside it.
 
-    Two failing queries never refute a claim: such a payment stays Pending for a person (A1).
+    Two failing queries never refute a claim: such a payment stays Pending for a person.
     """
     paid = is_paid(standing, asked)
     status = _status(standing, paid)

@@ -10,7 +10,7 @@ Network = IPv4Network | IPv6Network
 
 
 def peer_of(remote_addr: str, forwarded_for: Iterable[str], trusted: Iterable[Network]) -> str:
-    """The address that a request comes from, as far as trusted proxies vouch for it (A13).
+    """The address that a request comes from, as far as trusted proxies vouch for it.
 
     `forwarded_for` are all X-Forwarded-For lines in the order in which they came. They count only
     when the socket's peer lies in one of the `trusted` networks; then they are walked from right

@@ -14,7 +14,7 @@ MASKED: Final = r"\1•••••\2\3\4"
 """A number as `phones.mask` shows it: its beginning, and its last three digits."""
 
 RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
-    # Our own addresses (A6, A7)
+    # Our own addresses
     (re.compile(r"(/callbacks/(?:stk|c2b|result)/)[^\s\"'?]+"), r"\1<token>"),
     (re.compile(r"(/api/v1/payments/status/)[^\s\"'?]+"), r"\1<checkout_id>"),
     (re.compile(r"(/api/v1/[^\s\"'?]*\?)[^\s\"']+"), r"\1…"),

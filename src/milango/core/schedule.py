@@ -17,20 +17,19 @@ ASK_AFTER_PROMPT: Final = (
     *(HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, 24 * HOUR, 36 * HOUR, 48 * HOUR, 72 * HOUR),
 )
 """Since the prompt's life was over: what is not known by then is asked about for three days. The
-first ones are more than a minute apart, so that two of them can make a failure (A10)."""
+first ones are more than a minute apart, so that two of them can make a failure."""
 
 CONFIRM_AFTER: Final = (
     *(0, 3, 8, 15, 30, 60, 120),
     *(300, 600, 1_200, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, 24 * HOUR),
 )
-"""Since the claim: when STK query is asked to turn it into proof. After a day a person decides
-(threats A1)."""
+"""Since the claim: when STK query is asked to turn it into proof. After a day a person decides."""
 
 JITTER: Final = 0.1
 """By up to this part of itself a gap grows, so that what failed together does not return so."""
 
 LONGEST_GAP: Final = timedelta(hours=28)
-"""A due time further away than this comes from a clock that was wrong (B20)."""
+"""A due time further away than this comes from a clock that was wrong."""
 
 
 def check_of_claim(*, checks: int, now: datetime, chance: float) -> datetime | None:

@@ -4,7 +4,7 @@ add up.
 A block of facts stands above the lines (whose account, which period, what it held before and
 after); each line carries the balance after it. So a line that somebody edited, added or took away
 leaves a break in the running balance, or disagrees with the block above. `problems` lists such
-breaks: a statement that has any proves nothing (threats B3).
+breaks: a statement that has any proves nothing.
 
 Times in the file are East African (EAT, UTC+3); those here are UTC. Amounts are KES.
 """

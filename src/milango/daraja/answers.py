@@ -85,7 +85,7 @@ def read_push(status: int, body: bytes) -> PushAccepted:
 
 
 def read_query(status: int, body: bytes) -> QueryAnswer:
-    """What STK query says. Its `ResponseCode` is never the result (A14)."""
+    """What STK query says. Its `ResponseCode` is never the result."""
     answer = object_of(status, body)
     if status == 200 and answer.get("ResultCode") is not None:
         return _query_answer(answer)

@@ -107,7 +107,7 @@ def _merchant_request_id(raw: object) -> str | None:
 
 
 def _money(metadata: object) -> dict[str, Any]:
-    """What was paid. A success without metadata is a claim without a receipt (A14)."""
+    """What was paid. A success without metadata is a claim without a receipt."""
     values = _values(metadata)
     return {
         "amount": amount_of(values.get("Amount")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -124,14 +123,14 @@ class DynamicMpesaClient(Asking):
 
     @property
     def app(self) -> str:
-        """A word for the Daraja app: environment, consumer key and secret, told by nobody (A4)."""
+        """A word for the Daraja app: environment, consumer key and secret, told by nobody."""
         return self._key
 
     @property
     def has_token(self) -> bool:
         """Whether a fresh token is at hand, so that a request would go out at once."""
         token = self._tokens.peek(self._key)
-        return token is not None and token.is_fresh(time.time())
+        return token is not None and token.is_fresh(self._tokens.now())
 
     @property
     def business_short_code(self) -> str:
@@ -197,6 +196,8 @@ class DynamicMpesaClient(Asking):
     # reports show both. For the same reason errors are raised without their context.
 
     def _proof(self) -> tuple[str, str]:
+        # This machine's clock will do: Daraja compares the time with the password alone, and
+        # nobody keeps it.
         return messages.password(self.business_short_code, self._passkey, datetime.now(UTC))
 
     async def _call(
@@ -254,7 +255,7 @@ class DynamicMpesaClient(Asking):
 
     async def _fetch(self) -> Token:
         http = await session()
-        asked_at = time.time()
+        asked_at = self._tokens.now()
         try:
             status, answer = await _exchange(
                 http.get(

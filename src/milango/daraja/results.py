@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from milango.core.payments import Outcome
+from milango.core.receipts import NO_RECEIPT
 
 from .fields import Unreadable, amount_of, document, moment_of, pairs, receipt_of, word_of
 from .texts import clean, code_of, identifier
@@ -34,9 +35,6 @@ INITIATOR_TROUBLE: Final = frozenset(
     {"18", "20", "21", "22", "2001", "8006", "100000010", "SFC_IC0003"}
 )
 """The operator, its password or its role is wrong (Daraja reference 5, 7)."""
-
-NO_RECEIPT: Final = re.compile(r"[A-Z0-9]{3}0{7}")
-"""What stands for a receipt where there is none (Daraja reference 1.3)."""
 
 TIMED_OUT: Final = re.compile(r"\btime[sd]?[ -]?out\b", re.I)
 SHORT_CODE: Final = re.compile(r"([0-9]{5,7})(?: - .*)?", re.S)

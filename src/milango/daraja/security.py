@@ -34,7 +34,7 @@ CALLBACK_SOURCES: Final = (
     "196.201.212.74",
     "196.201.212.69",
 )
-"""Published for allow-listing. It proves "from Daraja", never "for this merchant" (A13)."""
+"""Published for allow-listing. It proves "from Daraja", never "for this merchant"."""
 
 
 def is_listed(address: str, sources: Iterable[str | Network]) -> bool:

@@ -1,4 +1,4 @@
-"""JSON without its ambiguities: what two readers could understand differently is refused (A14)."""
+"""JSON without its ambiguities: what two readers could understand differently is refused."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def code_of(raw: object) -> str | None:
     """A result code as text: an integer, or text with white space around it. None: no code.
 
     True, 0.0, lists and hidden characters make none, so that nothing but 0 and "0" reads as
-    `0` (A14).
+    `0`.
     """
     if isinstance(raw, bool) or not isinstance(raw, int | str):
         return None

@@ -2,7 +2,7 @@
 
 Safaricom says that a new token ends the one before it, so two processes that each fetch their own
 would keep killing each other's. A token is keyed by everything that earns it, secret included:
-who merely types another merchant's consumer key never meets its token (threats A4).
+who merely types another merchant's consumer key never meets its token.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ class Token(msgspec.Struct, frozen=True):
 class TokenStore(Protocol):
     """Where tokens are shared: in memory, or in a table for many processes."""
 
+    def now(self) -> float:
+        """The clock by which tokens end, in seconds since the epoch: one for all who share them."""
+
     def peek(self, key: str) -> Token | None:
         """The token at hand, without asking anybody."""
 
@@ -77,6 +80,10 @@ class MemoryTokenStore:
         self._tokens: dict[str, Token] = {}
         self._claims: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def now(self) -> float:
+        """This machine's clock: nobody else shares the tokens."""
+        return time.time()
 
     def peek(self, key: str) -> Token | None:
         """The token at hand."""
@@ -137,7 +144,7 @@ async def shared_token(store: TokenStore, key: str, fetch: Fetch) -> Token:
     Raises what `fetch` raises. A caller that is cancelled leaves the refresh to the others.
     """
     token = await store.get(key)
-    if token and token.is_fresh(time.time()):
+    if token and token.is_fresh(store.now()):
         return token
     flights = _flights.setdefault(asyncio.get_running_loop(), {})
     flight = flights.get(key)
@@ -174,7 +181,7 @@ async def _refresh(store: TokenStore, key: str, fetch: Fetch, *, stale: Token | 
 
 async def _replaced(store: TokenStore, key: str, stale: Token | None) -> Token | None:
     """The token that somebody else put there while we waited, even one of a short life."""
-    token, now = await store.get(key), time.time()
+    token, now = await store.get(key), store.now()
     if token and (token.is_fresh(now) or (token != stale and token.is_alive(now))):
         return token
     return None

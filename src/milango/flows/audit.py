@@ -15,13 +15,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from django.db import transaction
-from django.utils import timezone
 
 from milango import sealing
 from milango.conf import conf
 from milango.core.errors import SecretUnreadable
 from milango.models import AuditEntry, AuditKey, Installation, Merchant
 
+from . import hours
 from .caches import Remembered
 
 BATCH: Final = 1_000
@@ -62,7 +62,7 @@ def record(
             action=action,
             subject=subject[:80],
             detail=detail,
-            at=timezone.now(),
+            at=hours.heard(),
         )
         kid = sealing.current_key_id()
         entry.mac = _mac(_said(entry, last.mac if last else "", WITH_END), kid)

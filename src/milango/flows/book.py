@@ -3,7 +3,7 @@
 A C2B confirmation and a row of Pull name a receipt, an amount and an instant, and not the prompt
 that asked for them. So a receipt that somebody owns is evidence about its owner; otherwise the one
 payment that it can belong to is looked for. What can belong to none is a payment of its own; what
-may belong to several waits, unmatched, for a source that names one of them (threats A2).
+may belong to several waits, unmatched, for a source that names one of them.
 """
 
 from __future__ import annotations

@@ -9,12 +9,11 @@ from typing import Final
 
 import msgspec
 from django.db.models import Q
-from django.utils import timezone
 
 from milango.core.errors import Declined
 from milango.models import ApiKey, Merchant, MerchantOrigin
 
-from . import audit
+from . import audit, hours
 from .caches import Remembered, refuse_to_block
 
 PREFIXES: Final = {ApiKey.Kind.SECRET.value: "sk_", ApiKey.Kind.PUBLISHABLE.value: "pk_"}
@@ -47,11 +46,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             message = f"This key lacks the scope {scope!r}. Nothing was done."
             raise Declined("wrong_scope", message)
 
-    def require_secret(self) -> None:
-        """Raise Declined `secret_key_required` for a key that a browser may hold."""
+    def require_secret(self, scope: str) -> None:
+        """The same, and Declined `secret_key_required` for a key that a browser may hold."""
         if self.publishable:
             message = "A publishable key can only ask for a prompt and read a status."
             raise Declined("secret_key_required", message)
+        self.require(scope)
 
 
 def owner_of(merchant: Merchant) -> Caller:
@@ -122,7 +122,7 @@ def _check_origin(key: ApiKey, origin: str) -> None:
 
 def _note_use(key: ApiKey) -> None:
     """Remember roughly when a key was used last: at most one write a minute."""
-    now = timezone.now()
+    now = hours.now()
     if key.last_used_at is None or now - key.last_used_at > timedelta(minutes=1):
         refuse_to_block()
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
@@ -162,6 +162,6 @@ def create_key(
 def revoke_key(key: ApiKey, *, actor: str) -> None:
     """Make a key useless from now on."""
     if key.revoked_at is None:
-        key.revoked_at = timezone.now()
+        key.revoked_at = hours.heard()
         key.save(update_fields=["revoked_at"])
         audit.record(actor, "key.revoked", key.public_id, merchant=key.merchant)

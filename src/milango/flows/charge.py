@@ -175,7 +175,7 @@ async def _refusal_of_a_token(client: DynamicMpesaClient, payment: Payment) -> E
 
 
 def mark_sending(payment: Payment) -> None:
-    """Commit that the request is about to go out: from here on, silence means doubt (A11)."""
+    """Commit that the request is about to go out: from here on, silence means doubt."""
     now = hours.now()
     until = now + timedelta(seconds=conf().prompt_life)
     mine = Payment.objects.filter(pk=payment.pk, status=Status.PENDING.value, sending_at=None)

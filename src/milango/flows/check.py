@@ -20,7 +20,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from django.db import connection, transaction
-from django.utils import timezone
 
 from milango import __version__
 from milango.conf import conf
@@ -29,7 +28,7 @@ from milango.core.payments import Outcome
 from milango.models import CheckRun, InboundCallback, Receipt
 from milango.models.ids import first_uuid7
 
-from . import doubts
+from . import doubts, hours
 from .invariants import (
     INVARIANTS,
     LOOKS,
@@ -61,6 +60,9 @@ BEHIND: Final = timedelta(hours=6)
 
 BUDGET: Final = 1_200.0
 """Seconds that a night looks at older payments; the next night goes on."""
+
+KINDS: Final = ("all", "recent", "nightly")
+"""How much was looked at: everything, what `--since` says, or a night's part."""
 
 EAT: Final = ZoneInfo("Africa/Nairobi")
 
@@ -129,7 +131,7 @@ def nightly() -> Report:
 
     Writes a line to the log for each merchant with open doubts, and one if anything is wrong.
     """
-    now = timezone.now()
+    now = hours.heard()
     last = CheckRun.objects.filter(kind="nightly").exclude(finished_at=None)
     before = last.order_by("-id").first()
     run = _new_run("nightly")
@@ -145,14 +147,18 @@ def nightly() -> Report:
     return report
 
 
-def last_run() -> CheckRun | None:
-    """The last look that came to its end: for metrics. Its age, and how much was `wrong`."""
-    done = CheckRun.objects.filter(kind__in=("all", "recent", "nightly"), finished_at__isnull=False)
-    return done.order_by("-finished_at").first()
+def last_runs() -> list[CheckRun]:
+    """Of each kind of look the last one that came to its end: for metrics.
+
+    Not the last of all: a look at an hour that found nothing would hide what a night has found.
+    """
+    done = CheckRun.objects.filter(finished_at__isnull=False).order_by("-id")
+    found = [done.filter(kind=kind).first() for kind in KINDS]
+    return [run for run in found if run]
 
 
 def _new_run(kind: str) -> CheckRun:
-    return CheckRun(kind=kind, version=__version__, started_at=timezone.now())
+    return CheckRun(kind=kind, version=__version__, started_at=hours.heard())
 
 
 # --- a walk through the tables --------------------------------------------------------------
@@ -168,7 +174,7 @@ class Walk:
         self._report = Report(payments=run.payments)
         for name, kept in run.findings.items():
             self._report.broken[name] = msgspec.convert(kept, Broken)
-        now = timezone.now()
+        now = hours.heard()
         self._times = {
             "recent": _moment(now - UNDER_WAY),
             "behind": _moment(now - BEHIND),
@@ -213,7 +219,7 @@ class Walk:
         found = self._report.broken
         self._report.broken = {name: found[name] for name in order if name in found}
         self._report.seconds = round(time.monotonic() - self._began, 3)
-        self._run.finished_at = timezone.now()
+        self._run.finished_at = hours.heard()
         self._keep(self._run.mark)
         return self._report
 

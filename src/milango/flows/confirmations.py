@@ -1,6 +1,6 @@
 """Take in C2B: validations, answered from what we know, and confirmations, which are money.
 
-Their addresses stand with Safaricom for years, so knowing one proves nothing (threats B2). A
+Their addresses stand with Safaricom for years, so knowing one proves nothing. A
 confirmation counts when Safaricom's own address sent it and it names one of the short code's
 numbers; otherwise its bytes are kept, and Daraja is asked.
 """

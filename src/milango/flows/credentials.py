@@ -65,7 +65,7 @@ def check(credential: MpesaCredential) -> None:
 
 
 def _announce(credential: MpesaCredential, actor: str, action: str, names: list[str]) -> None:
-    """Audit the change, and tell the merchant's own endpoints (A9)."""
+    """Audit the change, and tell the merchant's own endpoints."""
     entry = audit.record(
         actor,
         action,

@@ -81,7 +81,7 @@ def turn(
 ) -> list[Letter]:
     """Write how attempts ended, and take what is due: one transaction, or none of it.
 
-    Raises Declined when the database belongs to another installation (B18).
+    Raises Declined when the database belongs to another installation.
     """
     installations.require_adopted()
     hours.look()
@@ -326,6 +326,6 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
     return {
         "answers": WebhookAttempt.objects.filter(id__lt=first_uuid7(old)).delete()[0],
         "sessions": endpoints.close_sessions(before=now),
-        # Such a time comes from a clock that was wrong (B20).
+        # Such a time comes from a clock that was wrong.
         "due_too_late": late.update(next_attempt_at=now),
     }

@@ -12,19 +12,18 @@ from uuid import UUID
 import msgspec
 from django.db import transaction
 from django.db.models import Count, Min, QuerySet, Sum
-from django.utils import timezone
 
 from milango.core.errors import InvalidRequest
 from milango.models import Doubt, Merchant, StatementImport
 
-from . import audit
+from . import audit, hours
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R", Doubt, StatementImport)
 
 OVERDUE: Final = timedelta(days=3)
-"""How old an open doubt may get (threats B19)."""
+"""How old an open doubt may get; with an older one `milango check` fails."""
 
 
 class Open(msgspec.Struct, frozen=True):
@@ -115,7 +114,7 @@ def _closed(rows: QuerySet[R], reason: str) -> R:
     if row is None:
         what = rows.model._meta.verbose_name
         raise InvalidRequest(f"No open {what} has this id. Nothing was changed.", field="id")
-    row.resolved_at, row.resolution = timezone.now(), reason
+    row.resolved_at, row.resolution = hours.heard(), reason
     row.save(update_fields=["resolved_at", "resolution"])
     return row
 

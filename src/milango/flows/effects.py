@@ -123,7 +123,7 @@ def _columns(payment: PaymentRow, at: datetime) -> RowOf:
 
 
 def _claim_orders(rows: Store, cases: list[Case]) -> None:
-    """The first success takes its order; a second one is a duplicate that is due back (A10)."""
+    """The first success takes its order; a second one is a duplicate that is due back."""
     won = [case for case in cases if case.payment.order_id and case.newly_paid]
     if not won:
         return

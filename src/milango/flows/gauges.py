@@ -13,14 +13,13 @@ from typing import Final, NamedTuple
 
 from django.db import Error as AnyDatabaseError
 from django.db.models.functions import Now
-from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from milango.models import Doubt, InboundCallback, OpenPrompt, Payment, WebhookDelivery
 from milango.models.ids import first_uuid7
 
-from . import heartbeats
+from . import check, heartbeats, hours
 from .caches import Remembered
 
 MOST: Final = 10_000
@@ -46,7 +45,7 @@ class Reading(NamedTuple):
 
 def callback_lag() -> Samples:
     """From M-Pesa's own time of the payment to our receipt of the callback."""
-    newest = InboundCallback.objects.filter(received_at__gt=timezone.now() - HOUR)
+    newest = InboundCallback.objects.filter(received_at__gt=hours.heard() - HOUR)
     pairs = newest.order_by("-received_at").values_list("received_at", "payment__transaction_date")[
         :NEWEST
     ]
@@ -60,12 +59,12 @@ def callback_age() -> Samples:
     """Silence is a symptom too."""
     newest = InboundCallback.objects.order_by("-received_at")
     if at := newest.values_list("received_at", flat=True).first():
-        yield (), max(0.0, (timezone.now() - at).total_seconds())
+        yield (), max(0.0, (hours.heard() - at).total_seconds())
 
 
 def match_rate() -> Samples:
     """Callbacks that found their payment."""
-    newest = InboundCallback.objects.filter(received_at__gt=timezone.now() - HOUR)
+    newest = InboundCallback.objects.filter(received_at__gt=hours.heard() - HOUR)
     owners = list(newest.order_by("-received_at").values_list("payment_id", flat=True)[:NEWEST])
     if owners:
         yield (), sum(owner is not None for owner in owners) / len(owners)
@@ -80,7 +79,7 @@ def _in_doubt() -> list[float]:
 
 def _minutes_in_doubt() -> list[float]:
     """Minutes since the prompt's life was over, of each payment that nobody is sure about."""
-    now = timezone.now()
+    now = hours.heard()
     asked = Payment.objects.filter(next_check_at__isnull=False, prompt_until__lt=now)
     open_ = OpenPrompt.objects.filter(until__lt=now)
     since = dict(open_.values_list("payment_id", "until")[:MOST])
@@ -107,7 +106,7 @@ def oldest_doubt() -> Samples:
     """The oldest of those."""
     first = Doubt.objects.filter(resolved_at=None).order_by("raised_at")
     at = first.values_list("raised_at", flat=True).first()
-    yield (), (timezone.now() - at).total_seconds() if at else 0.0
+    yield (), (hours.heard() - at).total_seconds() if at else 0.0
 
 
 QUEUES: Final = {
@@ -131,12 +130,12 @@ def due_oldest() -> Samples:
     for name, (rows, column) in QUEUES.items():
         due = rows.filter(**{f"{column}__lte": Now()}).order_by(column)
         at = due.values_list(column, flat=True).first()
-        yield (name,), max(0.0, (timezone.now() - at).total_seconds()) if at else 0.0
+        yield (name,), max(0.0, (hours.heard() - at).total_seconds()) if at else 0.0
 
 
 def webhook_success() -> Samples:
     """Of the deliveries of the last hour that were tried: how many arrived."""
-    tried = WebhookDelivery.objects.filter(pk__gte=first_uuid7(timezone.now() - HOUR))
+    tried = WebhookDelivery.objects.filter(pk__gte=first_uuid7(hours.heard() - HOUR))
     states = [
         state
         for state, attempts in tried.order_by("-pk").values_list("state", "attempts")[:NEWEST]
@@ -154,7 +153,20 @@ def workers() -> Samples:
 def heartbeat_age() -> Samples:
     """Since any of them was heard of."""
     if at := heartbeats.last():
-        yield (), max(0.0, (timezone.now() - at).total_seconds())
+        yield (), max(0.0, (hours.heard() - at).total_seconds())
+
+
+def check_ended() -> Samples:
+    """When somebody last looked at the books: a check that no longer runs finds nothing."""
+    for run in check.last_runs():
+        if run.finished_at:
+            yield (run.kind,), run.finished_at.timestamp()
+
+
+def check_wrong() -> Samples:
+    """What they found then."""
+    for run in check.last_runs():
+        yield (run.kind,), run.wrong
 
 
 READINGS: Final = (
@@ -182,6 +194,15 @@ READINGS: Final = (
         "milango_webhook_success_ratio",
         "Share of the last hour's webhooks that arrived.",
         webhook_success,
+    ),
+    Reading(
+        "milango_check_ended_timestamp_seconds",
+        "When a look at the books last came to its end, in seconds since 1970.",
+        check_ended,
+        ("kind",),
+    ),
+    Reading(
+        "milango_check_wrong", "What that look found to be wrong, in rows.", check_wrong, ("kind",)
     ),
     Reading("milango_workers", "Processes that do the background work.", workers),
     Reading("milango_worker_heartbeat_age_seconds", "Since a worker was heard of.", heartbeat_age),

@@ -24,7 +24,7 @@ FORGOTTEN: Final = timedelta(days=1)
 
 
 def beat() -> None:
-    """Say that this process works. The time is the database's (B20)."""
+    """Say that this process works. The time is the database's."""
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
     name = f"{host}:{os.getpid()}"
     row = Heartbeat.objects.filter(pk=name)

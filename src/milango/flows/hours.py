@@ -1,7 +1,7 @@
 """What has its hour: begun once in each period, whatever the number of workers and machines.
 
 The time is the database's, so that a machine whose clock is wrong starts nothing too early and
-holds nothing back (threats B20). Periods are counted in UTC.
+holds nothing back (decision 0023). Periods are counted in UTC.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def tick(hours: Sequence[Hour]) -> int:
 
 
 def database_now() -> datetime:
-    """The database's time: one clock for all machines, whatever theirs say (B20). UTC."""
+    """The database's time: one clock for all machines, whatever theirs say. UTC."""
     if connection.vendor != "postgresql":
         return clock.now()  # embedded: the database has no clock but this machine's
     with connection.cursor() as cursor:
@@ -74,6 +74,15 @@ def look() -> None:
     """Hear the database's time, where that was long ago. A query now and then."""
     if time.monotonic() - _heard.at > LOOK:
         database_now()
+
+
+def heard() -> datetime:
+    """The shared time, in UTC, of a process that may have asked nobody yet, such as a command.
+
+    For what a person or the clock starts, where the database may be asked.
+    """
+    look()
+    return now()
 
 
 class _Heard:

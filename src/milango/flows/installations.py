@@ -1,4 +1,4 @@
-"""Which installation a database belongs to: a copy must never send prompts (B18)."""
+"""Which installation a database belongs to: a copy must never send prompts."""
 
 from __future__ import annotations
 

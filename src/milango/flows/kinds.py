@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     """The verb's item: from what the address was made for, what arrived, whether the peer is one
     of Safaricom's, and when it is weighed (UTC). Never raises."""
     strangers: int
-    """Bodies of one address that the spool takes from others than Safaricom (B1)."""
+    """Bodies of one address that the spool takes from others than Safaricom."""
 
 
 STK: Final = Kind("stk", receive.EVIDENCE, receive.evidence_of, MOST_BODIES)

@@ -81,7 +81,7 @@ class Letter(NamedTuple):
     """Why it cannot be sent; empty when it can."""
 
     def headers(self, now: datetime) -> dict[str, str]:
-        """Signed with the time of this attempt; the id is the event's at every attempt (B6)."""
+        """Signed with the time of this attempt; the id is the event's at every attempt."""
         assert self.to is not None
         return {
             "Content-Type": "application/json",

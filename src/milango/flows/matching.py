@@ -11,10 +11,11 @@ from django.db.models import QuerySet
 
 from milango.core.errors import InvalidRequest
 from milango.core.payments import SKEW, Outcome, Status
+from milango.core.receipts import typed
 from milango.models import MpesaCredential, OperatorWord, Payment, Receipt, Reversal
 
 from .settle import Settled
-from .words import speak
+from .words import say
 
 Waiting = Receipt | Reversal
 
@@ -34,20 +35,21 @@ def match(
 ) -> tuple[OperatorWord, Settled | None]:
     """Say that the money with this receipt is this payment's. None beside the word: a second
     person has to approve it. Raises InvalidRequest where it cannot be so; nothing is written."""
-    waiting = _waiting(payment.credential, code.strip().upper())
+    waiting = _waiting(payment.credential, code)
     problem = _why_not(waiting, payment)
     if problem:
         raise InvalidRequest(f"{problem} Nothing was changed.", field="receipt")
     says = Outcome.PAID if isinstance(waiting, Receipt) else Outcome.REVERSED
-    return speak(payment, says.value, reason=reason, actor=actor, receipt=waiting.code)
+    return say(payment, says.value, reason=reason, actor=actor, code=waiting.code)
 
 
-def _waiting(credential: MpesaCredential, code: str) -> Waiting:
+def _waiting(credential: MpesaCredential, text: str) -> Waiting:
+    code = text.strip().upper()
     came = receipts(credential).filter(code=code).first()
     found = came or reversals(credential).filter(code=code).first()
     if found is None:
         message = (
-            f"No receipt {code[:32]!r} of this payment's short code waits for a payment. "
+            f"No receipt {typed(text)} of this payment's short code waits for a payment. "
             "See: milango shortcodes unmatched. Nothing was changed."
         )
         raise InvalidRequest(message, field="receipt")

@@ -158,7 +158,7 @@ def _new_payment(
         callback_token_hash=signing.token_hash(token),
         created_at=now,
         updated_at=now,
-        # With a token at hand the bytes go out as soon as this row is committed (A11).
+        # With a token at hand the bytes go out as soon as this row is committed.
         sending_at=now if client.has_token else None,
         prompt_until=now + timedelta(seconds=conf().prompt_life),
     )
@@ -239,7 +239,7 @@ KIND_OF: Final = {"browser": "publishable", "server": "secret"}
 
 
 def key_of(payment: Payment) -> dict[str, Any]:
-    """The payment's idempotency key, and what such a key is unique within (B8)."""
+    """The payment's idempotency key, and what such a key is unique within."""
     return {
         "merchant_id": payment.merchant_id,
         "mode": "live" if payment.livemode else "test",

@@ -43,7 +43,7 @@ def payment_facts(payment: Payment, *, secret: bool) -> dict[str, Any]:
 
 
 def told_document(payment: Payment, *, full_phone: bool) -> dict[str, Any]:
-    """The payment as webhooks tell it. Without `full_phone` the payer's number is masked (B6), and
+    """The payment as webhooks tell it. Without `full_phone` the payer's number is masked, and
     Daraja's id, which ends with that number, stays out."""
     facts = payment_facts(payment, secret=True)
     if not full_phone:

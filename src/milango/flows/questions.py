@@ -2,7 +2,7 @@
 
 The question is written down before it is asked; its result address holds a secret of this one
 question. An answer counts when it names the receipt that was asked about, the amount, and the
-merchant's own short code as the one who was paid (threats B5). An initiator that Daraja refused is
+merchant's own short code as the one who was paid. An initiator that Daraja refused is
 not used again until the credential is changed: more tries would lock it (2001, then 8006).
 """
 

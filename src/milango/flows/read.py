@@ -51,7 +51,7 @@ def status_of(reader: Reader, checkout_id: str) -> dict[str, Any]:
     """The status that `checkout_id` names to this reader; an unknown id is Pending.
 
     Both kinds of key and the payment's own ticket may use our checkout_id; Daraja's
-    CheckoutRequestID holds the payer's number and takes a secret key (A7).
+    CheckoutRequestID holds the payer's number and takes a secret key.
     """
     return status_of_known(find(reader, checkout_id))
 
@@ -81,7 +81,7 @@ def _by_name(reader: Reader, name: str) -> Payment | None:
 
 def payment_of(caller: Caller, public_id: str) -> dict[str, Any]:
     """One payment, whole. Raises Declined `not_found` for any id that is not the caller's."""
-    _require_secret_reader(caller)
+    caller.require_secret("read")
     return payment_document(_own(caller, public_id), secret=True)
 
 
@@ -94,7 +94,7 @@ def events_of(reader: Reader, public_id: str) -> dict[str, Any]:
 def timeline_of(reader: Reader, public_id: str) -> Payment:
     """The payment whose events this reader may see. Raises Declined like `payment_of`."""
     if isinstance(reader, Caller):
-        _require_secret_reader(reader)
+        reader.require_secret("read")
     return _own(reader, public_id)
 
 
@@ -109,7 +109,7 @@ def events_after(seq: int, payment_ids: Sequence[UUID]) -> dict[UUID, list[dict[
 
 def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:
     """One page of the caller's payments, newest first."""
-    _require_secret_reader(caller)
+    caller.require_secret("read")
     wanted = {COLUMNS[name]: value for name, value in page.where.items()}
     if "receipt_number" in wanted:
         # Receipts are indexed by their code; payments are not.
@@ -119,11 +119,6 @@ def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:
     if page.starting_after:
         rows = rows.filter(pk__lt=page.starting_after)
     return pages.page(rows, page.limit, lambda payment: payment_document(payment, secret=True))
-
-
-def _require_secret_reader(caller: Caller) -> None:
-    caller.require_secret()
-    caller.require("read")
 
 
 def _own(reader: Reader, public_id: str) -> Payment:

@@ -95,7 +95,7 @@ def evidence_of(payment_id: UUID, original: Original, listed: bool, now: datetim
 
 
 def is_listed_peer(peer: str) -> bool:
-    """Whether callbacks of Daraja come from this address (A13)."""
+    """Whether callbacks of Daraja come from this address."""
     return _is_listed(peer, conf())
 
 

@@ -188,7 +188,7 @@ def _ask_elsewhere(credential: MpesaCredential, payments: Sequence[Payment], now
 
 
 def clamp(now: datetime) -> int:
-    """Bring due times back that only a wrong clock can have set (B20)."""
+    """Bring due times back that only a wrong clock can have set."""
     far = Payment.objects.filter(next_check_at__gt=now + LONGEST_GAP)
     return bring_forward(far.exclude(prompt_until__gte=now + LONGEST_GAP), now)
 
@@ -208,7 +208,7 @@ Asking = list[tuple[DynamicMpesaClient, list[Payment]]]
 
 
 def _to_ask(taken: Iterable[tuple[MpesaCredential, Sequence[Payment]]]) -> Asking:
-    """Without a CheckoutRequestID there is nothing to ask by: Daraja's answer was lost (A11)."""
+    """Without a CheckoutRequestID there is nothing to ask by: Daraja's answer was lost."""
     asking: Asking = []
     for credential, payments in taken:
         named = [payment for payment in payments if payment.checkout_request_id]

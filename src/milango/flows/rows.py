@@ -291,7 +291,7 @@ KEYS: Final = _table(
 
 
 class ReceiptKey(NamedTuple):
-    """A receipt is unique per environment and receiving short code (A3)."""
+    """A receipt is unique per environment and receiving short code."""
 
     environment: str
     short_code: str

@@ -33,7 +33,7 @@ Cases = dict[int, "Case"]
 batch that is a tenth of all work."""
 
 MOST_BODIES: Final = 20
-"""Callbacks of one payment that are taken from addresses which are not Safaricom's (B1)."""
+"""Callbacks of one payment that are taken from addresses which are not Safaricom's."""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -173,7 +173,7 @@ def _first_arrival(entry: tuple[int, Case]) -> int:
 
 
 def _has_room(item: Evidence, payment: PaymentRow) -> bool:
-    """Whoever knows the address may post to it, but not for ever (B1). Listed peers may."""
+    """Whoever knows the address may post to it, but not for ever. Listed peers may."""
     if item.original is None or item.listed:
         return True
     payment.bodies += 1

@@ -25,7 +25,7 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 """Of the file as it is uploaded."""
 
 MOST_UNPACKED: Final = 256 * 1024 * 1024
-"""Of all parts of an XLSX together, unpacked (B3)."""
+"""Of all parts of an XLSX together, unpacked."""
 
 MOST_PARTS: Final = 1_000
 

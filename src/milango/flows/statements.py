@@ -3,7 +3,7 @@
 A statement is a file, and files can be edited. One that adds up and contradicts nothing proves a
 payment, but only where Transaction Status cannot be asked; otherwise it says about which receipts
 to ask. It never makes a failure or a reversal. One that does not add up moves nothing at all, and
-waits for a person (threats B3).
+waits for a person.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
 
 
 def _fail_never_sent(now: datetime) -> int:
-    """No `sending_at`: nothing provably went out, so the payment fails as `not_sent` (A11).
+    """No `sending_at`: nothing provably went out, so the payment fails as `not_sent`.
 
     Such a payment holds an open prompt until it is settled (`reconcile.notice` leaves it), so that
     it is found among the few that are open, whatever the number of payments. Money that a payer

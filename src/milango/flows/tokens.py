@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
@@ -28,6 +27,10 @@ then refuses ours, and it is dropped here and looked up there."""
 class TableTokenStore:
     """`milango.daraja.tokens.TokenStore` on the table `OAuthToken` (tokens stand encrypted)."""
 
+    def now(self) -> float:
+        """The clock that all machines share: one's token is another's."""
+        return hours.now().timestamp()
+
     def peek(self, key: str) -> Token | None:
         """The token at hand in this process."""
         return _at_hand.get(key)
@@ -35,7 +38,7 @@ class TableTokenStore:
     async def get(self, key: str) -> Token | None:
         """The token that is kept, expired or not; None when there is none that can be read."""
         token = _at_hand.get(key)
-        if token and token.is_fresh(time.time()):
+        if token and token.is_fresh(self.now()):
             return token
         token = await _in_thread(lambda: _get(key))
         if token:

@@ -53,7 +53,7 @@ def add(caller: Caller, wish: NewEndpoint, *, idempotency_key: str = "") -> Docu
 
     Raises InvalidRequest for an address that nothing is sent to, Declined `too_many_endpoints`.
     """
-    _require(caller, "manage")
+    caller.require_secret("manage")
 
     def make() -> WebhookEndpoint:
         return endpoints.add(
@@ -159,13 +159,8 @@ def replay(caller: Caller, public_id: str) -> Document:
 # --- whose they are -------------------------------------------------------------------------
 
 
-def _require(caller: Caller, scope: str) -> None:
-    caller.require_secret()
-    caller.require(scope)
-
-
 def _endpoints_of(caller: Caller, scope: str) -> QuerySet[WebhookEndpoint]:
-    _require(caller, scope)
+    caller.require_secret(scope)
     rows = WebhookEndpoint.objects.filter(merchant=caller.merchant, session_until=None)
     return rows.exclude(disabled_reason=endpoints.REMOVED).select_related("merchant")
 

@@ -1,8 +1,9 @@
-"""An operator's word about a payment: evidence of last resort, with a reason and a name (B4).
+"""An operator's word about a payment: evidence of last resort, with a reason and a name.
 
 Small amounts take one person, within a daily limit for the person and for the payer; larger ones,
 and every voidance, take a second person, who cannot be the first. A word is written down and
-audited before it counts, and it ends in the same room as all other evidence.
+audited before it counts, and it ends in the same room as all other evidence. While it waits for the
+second person it can be withdrawn, and then it never counts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet, Sum
 
 from milango.conf import conf
+from milango.core import receipts
 from milango.core.errors import Declined, InvalidRequest
 from milango.core.payments import Evidence, Outcome, Source
 from milango.models import Installation, OperatorWord, Payment, Receipt, Reversal
@@ -28,6 +30,9 @@ SAYABLE: Final = {
 
 DAY: Final = timedelta(days=1)
 
+DOORS: Final = ("admin", "cli")
+"""Where people speak, as their names begin."""
+
 M = TypeVar("M", bound=Model)
 
 
@@ -36,14 +41,23 @@ def speak(
 ) -> tuple[OperatorWord, Settled | None]:
     """Say how a payment ended. None beside the word: a second person has to approve it.
 
-    Raises InvalidRequest for a word that cannot be said, or without a reason.
+    Raises InvalidRequest for a word that cannot be said, without a reason, and for what is no
+    receipt.
     """
+    code = receipts.typed(receipt) if receipt.strip() else ""
+    return say(payment, says, reason=reason, actor=actor, code=code)
+
+
+def say(
+    payment: Payment, says: str, *, reason: str, actor: str, code: str
+) -> tuple[OperatorWord, Settled | None]:
+    """The same, with a receipt as M-Pesa has told it: its form is M-Pesa's affair."""
     outcome = SAYABLE.get(says)
     if outcome is None:
         raise InvalidRequest(f"Say one of: {', '.join(SAYABLE)}.", field="outcome")
     if not reason.strip():
         raise InvalidRequest("A reason is needed: it is kept with the payment.", field="reason")
-    now = hours.now()
+    now = hours.heard()
     with transaction.atomic(durable=True):
         # One word at a time, so that two of them cannot both fit below a limit.
         list(Installation.objects.select_for_update().filter(pk=1))
@@ -51,7 +65,7 @@ def speak(
             merchant_id=payment.merchant_id,
             payment=payment,
             outcome=outcome.value,
-            receipt=receipt.strip().upper(),
+            receipt=code,
             reason=reason.strip()[:255],
             amount=payment.amount,
             spoken_by=actor,
@@ -65,20 +79,51 @@ def speak(
 def approve(word: OperatorWord, *, actor: str) -> Settled:
     """Agree with another person's word; it counts from now on.
 
-    Raises Declined `second_person_needed` for one's own word, and `already_applied` for one that
-    counts already.
+    Raises Declined `second_person_needed` for one's own word, `already_applied` for one that
+    counts already, and `word_withdrawn` for one that never will.
     """
-    now = hours.now()
+    now = hours.heard()
     with transaction.atomic(durable=True):
-        row = OperatorWord.objects.select_for_update().select_related("payment").get(pk=word.pk)
-        if row.applied_at:
-            raise Declined("already_applied", "This word counts already. Nothing was changed.")
-        if row.spoken_by == actor:
+        row = _waiting(word)
+        if row.spoken_by in _names_of(actor):
             message = "Another person has to approve this: you have said it. Nothing was changed."
             raise Declined("second_person_needed", message)
         row.approved_by = actor
         _audit(row, "payment.word_approved", actor)
         return _apply(row, now)
+
+
+def withdraw(word: OperatorWord, *, actor: str) -> OperatorWord:
+    """Take back a word that waits, one's own or another person's; it can never count any more.
+
+    Raises Declined `already_applied` for one that counts: say what is so instead; and
+    `word_withdrawn` for one that was withdrawn before.
+    """
+    now = hours.heard()
+    with transaction.atomic(durable=True):
+        row = _waiting(word)
+        row.withdrawn_by, row.withdrawn_at = actor[:80], now
+        row.save(update_fields=["withdrawn_by", "withdrawn_at"])
+        _audit(row, "payment.word_withdrawn", actor)
+    return row
+
+
+def waiting() -> QuerySet[OperatorWord]:
+    """What waits for a second person."""
+    return OperatorWord.objects.filter(applied_at=None, withdrawn_at=None)
+
+
+def _waiting(word: OperatorWord) -> OperatorWord:
+    """The word as it is now, kept from everybody else: of two who decide, one decides."""
+    # Not its payment: whoever speaks of that locks it after the installation, and so do we.
+    rows = OperatorWord.objects.select_related("payment__merchant")
+    row = rows.select_for_update(of=("self",)).get(pk=word.pk)
+    if row.applied_at:
+        raise Declined("already_applied", "This word counts already. Nothing was changed.")
+    if row.withdrawn_at:
+        message = f"This word was withdrawn by {row.withdrawn_by}. Nothing was changed."
+        raise Declined("word_withdrawn", message)
+    return row
 
 
 def _counts_alone(word: OperatorWord, now: datetime) -> bool:
@@ -88,10 +133,19 @@ def _counts_alone(word: OperatorWord, now: datetime) -> bool:
     alone = OperatorWord.objects.filter(
         spoken_at__gt=now - DAY, approved_by="", applied_at__isnull=False
     )
-    by_person = alone.filter(spoken_by=word.spoken_by)
+    by_person = alone.filter(spoken_by__in=_names_of(word.spoken_by))
     for_payer = alone.filter(merchant=word.merchant_id, payment__phone=word.payment.phone)
     said = max(_sum(by_person), _sum(for_payer))
     return said + word.amount <= conf().operator_daily
+
+
+def _names_of(actor: str) -> list[str]:
+    """How a person is named at each door: by their account's name, which may be the same at both.
+
+    Two persons whose accounts bear one name are taken for one: rather that than one for two.
+    """
+    account = actor.partition(":")[2]
+    return [actor, *(f"{door}:{account}" for door in DOORS if account)]
 
 
 def _sum(words: object) -> Decimal:

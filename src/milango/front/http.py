@@ -20,7 +20,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 BODY_SECONDS: Final = 5.0
 """A request that has not arrived whole by then is refused; from the first byte of its head on,
-where the server tells when that was (B1)."""
+where the server tells when that was."""
 
 
 class Patience:
@@ -143,7 +143,7 @@ class Request:
 
     @property
     def peer(self) -> str:
-        """The address that asks, as far as our own proxies vouch for it (A13)."""
+        """The address that asks, as far as our own proxies vouch for it."""
         settings = conf()
         forwarded = self.all(b"x-forwarded-for") if settings.trusted_proxies else []
         return _peer(self.client[0] if self.client else "", tuple(forwarded), settings)

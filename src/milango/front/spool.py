@@ -102,7 +102,7 @@ class Spool:
                 await asyncio.shield(asyncio.to_thread(self._write_or_tell, mine))
 
     def _has_room(self, callback: Kept) -> bool:
-        """A body is kept once, and of strangers only a few for each address (B1)."""
+        """A body is kept once, and of strangers only a few for each address."""
         bodies = self._bodies.setdefault((callback.kind, callback.named_id), set())
         is_full = len(bodies) >= KINDS[callback.kind].strangers and not callback.listed
         if callback.original.sha256 in bodies or is_full:
@@ -133,7 +133,8 @@ class Spool:
     def _file(self) -> BinaryIO:
         """The file to write to. Called with the lock held."""
         if self._written_to is None:
-            # Names in the order of time: the oldest is told first.
+            # Names in the order of time: the oldest is told first. This machine's clock will do:
+            # nobody else writes here, and no time is read from a name.
             path = self._folder / f"{time.time_ns():020}-{uuid4().hex}{WAITING}"
             file = path.with_suffix(".new").open("xb", buffering=0)
             # Locked before it has a name that others look for: they would take it for ownerless.

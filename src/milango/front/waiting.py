@@ -18,13 +18,13 @@ HEARTBEAT: Final = 15.0
 """Seconds between signs of life, so that proxies keep idle streams open."""
 
 RECHECK: Final = 60.0
-"""Seconds after which a key or a ticket is looked at again (B10)."""
+"""Seconds after which a key or a ticket is looked at again."""
 
 AGAIN: Final = 1.0
 """Seconds before news that could not be read are tried again."""
 
 MOST_OF_ONE: Final = 5
-"""Streams of one payment (B10)."""
+"""Streams of one payment that may be open at once."""
 
 Documents = list[dict[str, Any]]
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]

@@ -176,7 +176,7 @@ class Migration(migrations.Migration):
                 ('merchant_request_id', models.CharField(blank=True, max_length=128)),
                 ('callback_token_hash', models.CharField(editable=False, max_length=64)),
                 ('created_at', models.DateTimeField()),
-                ('sending_at', models.DateTimeField(blank=True, help_text='Just before the request went out (A11).', null=True)),
+                ('sending_at', models.DateTimeField(blank=True, help_text='Just before the request went out.', null=True)),
                 ('prompt_open', models.BooleanField(default=False)),
                 ('prompt_until', models.DateTimeField()),
                 ('settled_at', models.DateTimeField(blank=True, null=True)),

@@ -7,6 +7,7 @@ from django.db import models
 from .ids import Identified
 from .merchants import Customer, Merchant
 from .payments import UNCONSTRAINED, Payment
+from .stamps import StampField
 
 
 class AccessGrant(Identified):
@@ -32,7 +33,7 @@ class AccessGrant(Identified):
         default=False, help_text="Only production payments open a real gateway."
     )
     revoked_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = StampField(auto_now_add=True)
 
     def __str__(self) -> str:
         return f"{self.minutes} min"

@@ -1,4 +1,4 @@
-"""The time that all machines share: the database's, once this process has heard it (threats B20).
+"""The time that all machines share: the database's, once this process has heard it.
 
 It is carried on by a clock that nobody sets. So a machine whose own clock is a day ahead neither
 keeps a phone busy for a day, nor takes the callback of a prompt for an older payment's. Where the

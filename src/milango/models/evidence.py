@@ -8,6 +8,7 @@ from django.db.models import Q
 from .ids import Identified
 from .merchants import Merchant, MpesaCredential
 from .payments import UNCONSTRAINED, Payment
+from .stamps import StampField
 
 
 class InboundCallback(Identified):
@@ -100,7 +101,7 @@ class Receipt(models.Model):
     )
     reference = models.CharField(max_length=64, blank=True, db_default="")
     paid_at = models.DateTimeField(null=True, blank=True, help_text="UTC")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = StampField(auto_now_add=True)
 
     class Meta:
         constraints = [
@@ -212,8 +213,16 @@ class OperatorWord(Identified):
     spoken_at = models.DateTimeField()
     approved_by = models.CharField(max_length=80, blank=True)
     applied_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_by = models.CharField(max_length=80, blank=True, db_default="")
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(applied_at__isnull=True) | Q(withdrawn_at__isnull=True),
+                name="a_withdrawn_word_never_counts",
+            )
+        ]
         indexes = [
             models.Index(fields=["spoken_by", "spoken_at"], name="words_of_an_operator"),
         ]

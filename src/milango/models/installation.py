@@ -10,15 +10,16 @@ from .fields import EncryptedField
 from .ids import Identified, uuid7
 from .merchants import Merchant
 from .payments import UNCONSTRAINED
+from .stamps import StampField
 
 
 class Installation(models.Model):
-    """The one row that says which installation this database belongs to (B18)."""
+    """The one row that says which installation this database belongs to."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     uuid = models.UUIDField(default=uuid4, editable=False)
     public_url = models.CharField(max_length=255)
-    adopted_at = models.DateTimeField(auto_now=True)
+    adopted_at = StampField(auto_now=True)
     audit_end = models.CharField(
         max_length=96,
         blank=True,
@@ -38,7 +39,7 @@ class Installation(models.Model):
 
 
 class OAuthToken(models.Model):
-    """Daraja's token for one consumer key and secret, shared by all processes (A4)."""
+    """Daraja's token for one consumer key and secret, shared by all processes."""
 
     key = models.CharField(max_length=64, primary_key=True)
     token = EncryptedField(null=True)

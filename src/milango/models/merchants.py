@@ -15,6 +15,7 @@ from milango.core.tariffs import Tariff
 
 from .fields import EncryptedField
 from .ids import Identified
+from .stamps import StampField
 
 
 class Merchant(Identified):
@@ -25,7 +26,7 @@ class Merchant(Identified):
         null=True, blank=True, help_text="Wi-Fi tariff; empty: 50 KES buy 120 minutes."
     )
     active = models.BooleanField(default=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = StampField(auto_now_add=True)
 
     def __str__(self) -> str:
         return self.name
@@ -136,8 +137,8 @@ class MpesaCredential(Identified):
         help_text="KES. Above it even Safaricom's callback is confirmed by a query.",
     )
     version = models.PositiveIntegerField(default=1, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = StampField(auto_now_add=True)
+    updated_at = StampField(auto_now=True)
 
     class Meta:
         verbose_name = "M-Pesa credential"
@@ -157,7 +158,7 @@ class MpesaCredential(Identified):
         return f"{self.get_kind_display()} {self.short_code} ({self.environment})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Every change makes a new version; payments remember theirs (A9)."""
+        """Every change makes a new version; payments remember theirs."""
         if not self._state.adding:
             self.version += 1
             if kwargs.get("update_fields") is not None:
@@ -190,7 +191,7 @@ class MpesaCredential(Identified):
         return bool(self.initiator_name and self.initiator_certificate and self.active)
 
     def limit_of_claims(self, default: Decimal) -> Decimal:
-        """Up to this many KES a listed peer's callback proves (A1)."""
+        """Up to this many KES a listed peer's callback proves."""
         return default if self.confirm_above is None else self.confirm_above
 
 
@@ -201,7 +202,7 @@ class Customer(Identified):
         Merchant, models.PROTECT, related_name="customers", db_index=False, db_constraint=False
     )
     phone = models.CharField(max_length=12, help_text="2547XXXXXXXX or 2541XXXXXXXX")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = StampField(auto_now_add=True)
 
     class Meta:
         constraints = [
@@ -239,7 +240,7 @@ class ApiKey(Identified):
     open_amount = models.BooleanField(
         default=False, help_text="Publishable keys: may the page choose amount and reference?"
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = StampField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 

@@ -12,6 +12,7 @@ from milango.core.payments import Status
 
 from .ids import Identified, new_checkout_id
 from .merchants import Customer, Merchant, MpesaCredential
+from .stamps import StampField
 
 UNCONSTRAINED: dict[str, Any] = {"db_constraint": False}
 """Denormalised columns of busy tables: scoped by them, but not checked on every insert."""
@@ -102,11 +103,11 @@ class Payment(Identified):
     # Its life
     created_at = models.DateTimeField()
     sending_at = models.DateTimeField(
-        null=True, blank=True, help_text="Just before the request went out (A11)."
+        null=True, blank=True, help_text="Just before the request went out."
     )
     prompt_until = models.DateTimeField()
     settled_at = models.DateTimeField(null=True, blank=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    updated_at = StampField(auto_now=True)
     next_check_at = models.DateTimeField(null=True, blank=True)
     checks = models.PositiveSmallIntegerField(default=0)
     event_count = models.PositiveIntegerField(default=0, editable=False)

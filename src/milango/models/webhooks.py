@@ -9,6 +9,7 @@ from .fields import EncryptedField
 from .ids import Identified
 from .merchants import Merchant
 from .payments import UNCONSTRAINED, Payment
+from .stamps import StampField
 
 
 class WebhookEndpoint(Identified):
@@ -40,7 +41,7 @@ class WebhookEndpoint(Identified):
         blank=True,
         help_text="`milango listen` tells this one itself, as long as it lives.",
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = StampField(auto_now_add=True)
 
     def __str__(self) -> str:
         return self.url
@@ -88,7 +89,7 @@ class WebhookDelivery(Identified):
         blank=True,
         help_text="While an attempt is under way: when it counts as lost.",
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = StampField(auto_now_add=True)
 
     class Meta:
         verbose_name_plural = "webhook deliveries"

@@ -4,7 +4,7 @@
   wake the caller twice.
 - Whoever only holds a connection is parted with, and whoever sends without end. All connections
   are looked at together, about once a second: a timer for each request costs a tenth of what a
-  callback does, and uvicorn has no bound at all for a head (B1).
+  callback does, and uvicorn has no bound at all for a head.
 """
 
 from __future__ import annotations

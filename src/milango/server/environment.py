@@ -60,7 +60,7 @@ class Environment:
 
     @property
     def public_url(self) -> str:
-        """Raises ImproperlyConfigured unless it is https: callbacks and keys travel there (A5)."""
+        """Raises ImproperlyConfigured unless it is https: callbacks and keys travel there."""
         url = self.text("MILANGO_PUBLIC_URL").rstrip("/")
         if not url.startswith("https://"):
             raise ImproperlyConfigured(

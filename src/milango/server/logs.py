@@ -1,8 +1,8 @@
 """The server's log: JSON lines in production, plain lines in the demo, nobody's secrets in either.
 
 All of it goes through the standard library's logging, so that packages' records are treated as
-ours are. Logs name routes, never addresses: a callback's address is a secret (A6), and a status
-address may hold a payer's number (A7).
+ours are. Logs name routes, never addresses: a callback's address is a secret, and a status
+address may hold a payer's number.
 """
 
 from __future__ import annotations

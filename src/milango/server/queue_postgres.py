@@ -14,7 +14,6 @@ from typing import Any, Final
 from asgiref.sync import async_to_sync
 from django.core import checks
 from django.core.exceptions import SuspiciousOperation
-from django.utils import timezone
 from django.utils.module_loading import import_string
 from procrastinate import exceptions, jobs
 from procrastinate.contrib.django import DjangoApp
@@ -23,6 +22,7 @@ from procrastinate.contrib.django.utils import connector_params
 from procrastinate.psycopg_connector import PsycopgConnector
 from procrastinate.tasks import configure_task
 
+from milango.flows import hours
 from milango.tasks.compat import (
     BaseTaskBackend,
     Task,
@@ -97,7 +97,7 @@ class Queue(BaseTaskBackend):
             task=task,
             id=str(number),
             status=TaskResultStatus.READY,
-            enqueued_at=timezone.now(),
+            enqueued_at=hours.now(),
             started_at=None,
             last_attempted_at=None,
             finished_at=None,
@@ -150,7 +150,7 @@ class Queue(BaseTaskBackend):
                     await manager.finish_job(job, jobs.Status.FAILED, delete_job=False)
                     logger.error("task %s was given up after %s tries", job.id, job.attempts)
                 else:
-                    await manager.retry_job(job, retry_at=timezone.now())
+                    await manager.retry_job(job, retry_at=hours.now())
             except exceptions.ConnectorException:
                 continue  # somebody else was faster
         await manager.prune_stalled_workers(STALLED)

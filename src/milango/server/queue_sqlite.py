@@ -48,7 +48,7 @@ class Queue(DatabaseBackend):
         """Enqueue tasks of dead processes again, and forget old ones."""
         from django_tasks_db.models import DBTaskResult
 
-        now = timezone.now()
+        now = timezone.now()  # as django-tasks-db stamps them; SQLite has no other clock
         rows = DBTaskResult.objects.filter(backend_name=self.alias)
         for row in rows.running().filter(started_at__lt=now - STALLED):
             given_up = len(row.worker_ids) >= MOST_TRIES

@@ -74,8 +74,8 @@ def bind(host: str, port: int, *, shared: bool = False, listen: bool = True) -> 
 def site(
     application: Any, listener: socket.socket, *, lifespan: bool = False, grace: int = GRACE
 ) -> Site:
-    """An application on a socket. Nothing is logged but errors: addresses hold secrets (A6), and
-    forwarded headers are read by us alone (A13)."""
+    """An application on a socket. Nothing is logged but errors: addresses hold secrets, and
+    forwarded headers are read by us alone."""
     config = uvicorn.Config(
         application,
         http=Connection,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .lazy import explain, with_django
-from .times import SINCE
+from .times import SINCE, When, instant
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -35,7 +35,7 @@ class CouldNotCheck(click.ClickException):
 @click.option("--resume", is_flag=True, help="Go on where the last look was cut off.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, for machines.")
 @with_django
-def check(only: str | None, since: datetime | None, resume: bool, as_json: bool) -> None:
+def check(only: str | None, since: When | None, resume: bool, as_json: bool) -> None:
     """Prove that the set-up and the books are right. Changes nothing.
 
     Walks through all payments and what belongs to them, and names what breaks an invariant, what
@@ -47,7 +47,8 @@ def check(only: str | None, since: datetime | None, resume: bool, as_json: bool)
         if setup.get("tables") or setup.get("settings"):
             report = None
         else:
-            report = _look_at_books(since, resume, as_json) if only != "setup" else None
+            start = instant(since) if since is not None else None
+            report = _look_at_books(start, resume, as_json) if only != "setup" else None
         tables = not setup.get("tables")
         notes = list(_notes()) if only != "money" and tables else []
     if as_json:

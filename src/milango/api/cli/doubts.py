@@ -24,16 +24,17 @@ def doubts() -> None:
 @with_django
 def list_all(merchant: str | None, kind: str, resolved: bool) -> None:
     """List open doubts, the oldest first."""
-    from django.utils import timezone
     from rich.console import Console
     from rich.table import Table
 
+    from milango.flows import hours
     from milango.flows.doubts import listed
 
+    now = hours.heard()
     rows = listed(merchant_named(merchant) if merchant else None, kind=kind, resolved=resolved)
     table = Table("id", "merchant", "payment", "kind", "KES", "days", "with", box=None)
     for doubt in rows:
-        age = "resolved" if doubt.resolved_at else str((timezone.now() - doubt.raised_at).days)
+        age = "resolved" if doubt.resolved_at else str((now - doubt.raised_at).days)
         table.add_row(
             doubt.public_id,
             doubt.merchant.public_id,

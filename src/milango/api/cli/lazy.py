@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-import getpass
+import os
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -93,8 +94,22 @@ def with_django(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def actor() -> str:
-    """Who is at the command line, for the audit trail."""
+    """Who is at the command line, for the audit trail and for the rule of two persons.
+
+    The account that runs us, as the system says it: what the environment says (LOGNAME, USER) is
+    anybody's to choose, and one person would be two.
+    """
+    import pwd  # Windows has none: there the simulator runs, and acts for nobody
+
+    uid = _account()
     try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user may have no name
-        return "cli"
+        return f"cli:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:  # a container's user may have no name
+        return f"cli:uid:{uid}"
+
+
+def _account() -> int:
+    """The account's number; under sudo that of who called it. Only root's word for it is taken:
+    root can be anybody anyway."""
+    own, caller = os.getuid(), os.environ.get("SUDO_UID", "")
+    return int(caller) if own == 0 and re.fullmatch("[0-9]{1,10}", caller) else own

@@ -8,6 +8,7 @@ import click
 
 from .find import row_named
 from .lazy import actor, with_django
+from .receipts import RECEIPT
 
 if TYPE_CHECKING:
     from milango.flows.settle import Settled
@@ -63,9 +64,9 @@ def line_of(event: PaymentEvent) -> str:
 @click.argument("payment")
 @click.argument("outcome", type=click.Choice(OUTCOMES))
 @click.option("--reason", required=True, help="Why: it is kept with the payment and audited.")
-@click.option("--receipt", default="", help="M-Pesa's receipt, where there is one.")
+@click.option("--receipt", type=RECEIPT, help="M-Pesa's receipt, where there is one.")
 @with_django
-def mark(payment: str, outcome: str, reason: str, receipt: str) -> None:
+def mark(payment: str, outcome: str, reason: str, receipt: str | None) -> None:
     """Say how a payment ended. Large amounts, and every voidance, take a second person.
 
     Ask Daraja first: milango shortcodes ask. Exit codes: 0 it counts; 1 it contradicts what is
@@ -73,7 +74,8 @@ def mark(payment: str, outcome: str, reason: str, receipt: str) -> None:
     """
     from milango.flows.words import speak
 
-    word, settled = speak(_payment(payment), outcome, reason=reason, actor=actor(), receipt=receipt)
+    row, code = _payment(payment), receipt or ""
+    word, settled = speak(row, outcome, reason=reason, actor=actor(), receipt=code)
     _say(word, settled)
 
 
@@ -109,22 +111,37 @@ def _say(word: OperatorWord, settled: Settled | None) -> None:
 def approve(word: str) -> None:
     """Agree with another person's word (wrd_…) about a payment. One's own is refused."""
     from milango.flows.words import approve as agree
+
+    settled = agree(_word(word), actor=actor())
+    click.echo(f"It counts: the payment is {settled.status}.")
+
+
+@payments.command()
+@click.argument("word")
+@with_django
+def withdraw(word: str) -> None:
+    """Take back a word (wrd_…) that waits, one's own or another person's. It never counts then."""
+    from milango.flows.words import withdraw as take_back
+
+    taken = take_back(_word(word), actor=actor())
+    click.echo(f"Withdrawn: {taken.public_id} never counts. The payment is as it was.")
+
+
+def _word(text: str) -> OperatorWord:
     from milango.models import OperatorWord
 
     rows = OperatorWord.objects.all()
-    found = row_named(rows, word, "WORD", "They are in: milango payments waiting")
-    settled = agree(found, actor=actor())
-    click.echo(f"It counts: the payment is {settled.status}.")
+    return row_named(rows, text, "WORD", "They are in: milango payments waiting")
 
 
 @payments.command()
 @with_django
 def waiting() -> None:
     """List what waits for a second person."""
-    from milango.models import OperatorWord
+    from milango.flows import words
 
-    rows = OperatorWord.objects.filter(applied_at=None).select_related("payment", "merchant")
-    for row in rows.order_by("id"):
+    rows = words.waiting().select_related("payment", "merchant").order_by("id")
+    for row in rows:
         click.echo(
             f"{row.public_id}  {row.merchant.name}: {row.payment.public_id} KES {row.amount} "
             f"{row.outcome}, said by {row.spoken_by}: {row.reason}"

@@ -40,12 +40,13 @@ def push(merchant: str, no_wait: bool, **given: str) -> None:
     """
     from milango.core.errors import MilangoError
     from milango.core.phones import mask
-    from milango.flows import audit, charge
+    from milango.flows import audit, charge, hours
     from milango.flows.callers import owner_of
 
     caller = owner_of(merchant_named(merchant))
     try:
         request = _request(given)
+        hours.look()
         payment = charge.charge(caller, request)
     except MilangoError as error:
         for each in getattr(error, "errors", [error]):
@@ -76,13 +77,14 @@ def _request(given: dict[str, str]) -> PushRequest:
 
 def follow(payment: Payment) -> Payment:
     """Wait, with a line of progress, until the payment is settled or its prompt is over."""
-    from django.utils import timezone
     from rich.console import Console
+
+    from milango.flows import hours
 
     console = Console(stderr=True)
     with console.status("") as status:
         while _is_open(payment):
-            left = (payment.prompt_until - timezone.now()).total_seconds()
+            left = (payment.prompt_until - hours.now()).total_seconds()
             if left <= 0:
                 break
             what = "Received, confirming" if payment.confirming else "Waiting for the PIN"

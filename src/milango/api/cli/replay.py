@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from .lazy import actor, with_django
-from .times import SINCE
+from .times import SINCE, When, instant
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--id", "ids", multiple=True, metavar="cbk_…", help="This one. Repeat it.")
 @with_django
-def replay(since: datetime | None, verdicts: tuple[str, ...], ids: tuple[str, ...]) -> None:
+def replay(since: When | None, verdicts: tuple[str, ...], ids: tuple[str, ...]) -> None:
     """Process stored callbacks again, from the bytes as they arrived.
 
     What was settled already stays as it is: a callback counts once, however often it is
@@ -37,7 +36,8 @@ def replay(since: datetime | None, verdicts: tuple[str, ...], ids: tuple[str, ..
     from milango.flows import audit
     from milango.flows import replay as replays
 
-    rows = replays.chosen(ids=[_callback(text) for text in ids], verdicts=verdicts, since=since)
+    start = instant(since) if since is not None else None
+    rows = replays.chosen(ids=[_callback(text) for text in ids], verdicts=verdicts, since=start)
     found = list(rows.values_list("pk", flat=True))
     console = Console(stderr=True)
     shown = track(

@@ -9,6 +9,7 @@ import click
 from .credentials import from_file
 from .find import credential_named, shortcode_options
 from .lazy import actor, with_django
+from .receipts import RECEIPT
 
 
 @click.group()
@@ -101,32 +102,18 @@ def pull(merchant: str, shortcode: str, environment: str, number: str | None, of
 
 @shortcodes.command()
 @shortcode_options
-@click.argument("receipt")
+@click.argument("receipt", type=RECEIPT)
 @with_django
 def ask(merchant: str, shortcode: str, environment: str, receipt: str) -> None:
     """Ask Transaction Status about a receipt. The answer comes to Milango's own address."""
     from milango.flows.questions import ask_by_receipt, why_not_ask
 
-    code = _receipt(receipt)
     credential = credential_named(merchant, shortcode, environment)
-    reason = why_not_ask(credential, code)
-    question = None if reason else ask_by_receipt(credential, code, why="operator")
+    reason = why_not_ask(credential, receipt)
+    question = None if reason else ask_by_receipt(credential, receipt, why="operator")
     if question is None:
         raise click.ClickException(f"It was not asked, and nothing has changed. {reason}".rstrip())
     click.echo(f"Asked. What Daraja answers about {question.receipt} is settled when it comes.")
-
-
-def _receipt(text: str) -> str:
-    from milango.daraja.fields import Unreadable, receipt_of
-
-    try:
-        found = receipt_of(text)
-    except Unreadable:
-        found = None
-    if found is None:
-        message = f"{text!r} is no receipt. One looks like UCE5K7Q2XD, in the payer's message."
-        raise click.BadParameter(message, param_hint="RECEIPT")
-    return found
 
 
 @shortcodes.command()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from .find import merchant_named, merchant_option, row_named
 from .lazy import actor, with_django
-from .times import SINCE
+from .times import SINCE, When, instant
 
 if TYPE_CHECKING:
     from milango.models import WebhookDelivery, WebhookEndpoint
@@ -152,9 +152,7 @@ def enable(endpoint: str) -> None:
 @click.option("--until", type=SINCE, help="Up to when. Default: now.")
 @event_option
 @with_django
-def replay(
-    what: str, since: datetime | None, until: datetime | None, events: tuple[str, ...]
-) -> None:
+def replay(what: str, since: When | None, until: When | None, events: tuple[str, ...]) -> None:
     """Deliver again. WHAT is one delivery (whd_…), or an endpoint (whe_…) with --since.
 
     Ids stay as they were, and the payment is told as it is now. For an endpoint, what happened
@@ -163,7 +161,7 @@ def replay(
     from milango.flows import endpoints
 
     if what.startswith("whd_"):
-        if since or until or events:
+        if since is not None or until is not None or events:
             raise click.UsageError("--since, --until and --event are for an endpoint (whe_…).")
         endpoints.replay(_delivery_named(what), actor=actor())
         count = 1
@@ -171,8 +169,8 @@ def replay(
         row = _endpoint_named(what)
         if since is None:
             raise click.UsageError("Say from when, for example: --since 2026-11-26T08:00")
-        end = until or datetime.now(UTC)
-        count = endpoints.replay_range(row, since, end, actor=actor(), types=events)
+        start, end = instant(since), instant(timedelta() if until is None else until)
+        count = endpoints.replay_range(row, start, end, actor=actor(), types=events)
     click.echo(f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again.")
 
 

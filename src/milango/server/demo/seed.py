@@ -6,11 +6,10 @@ import secrets
 from typing import Any, Final, NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.utils import timezone
 
 from milango.conf import conf
 from milango.core.errors import Declined
-from milango.flows import callers, confirmations, installations, pulls
+from milango.flows import callers, confirmations, hours, installations, pulls
 from milango.flows.clients import client_for
 from milango.flows.credentials import add_credential, change_credential
 from milango.flows.merchants import add_merchant, set_origins
@@ -140,7 +139,7 @@ def connect() -> None:
         confirmations.register(credential, response_type="Completed", version="v2", actor=ACTOR)
         client_for(credential).register_pull(PAPERS, conf().address("/callbacks/pull"))
         # It has just begun, and has nothing yet to be pulled.
-        later = {"next_pull_at": timezone.now() + pulls.EVERY}
+        later = {"next_pull_at": hours.heard() + pulls.EVERY}
         CredentialState.objects.update_or_create(credential=credential, defaults=later)
 
 
