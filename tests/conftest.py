@@ -25,6 +25,8 @@ hypothesis.settings.load_profile("milango")
 STRICT = os.environ.get("MILANGO_TEST_STRICT") == "1"
 _SKIPS_ARE_ERRORS = "MILANGO_TEST_STRICT=1 allows no skip, and this was skipped: "
 
+_LONGEST_ID = 100
+
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 _NO_BROWSER = "browser tests need, installed by root: apt-get install chromium libatomic1"
 _CHROMIUM_FLAGS = [
@@ -72,6 +74,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if _belongs_to_this_run(item)]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     config.hook.pytest_deselected(items=others)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names a long value by how it begins: names travel between processes, and stand in reports."""
+    if not isinstance(val, str | bytes) or len(val) <= _LONGEST_ID:
+        return None
+    return f"{val[:_LONGEST_ID]!r} of {len(val)}"
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
