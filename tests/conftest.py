@@ -121,6 +121,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(_NO_BROWSER)
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The test database is found, not made. It goes with the folder that it is in."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """The test database of this process: how it comes to its tables, and how it loses its rows."""
+    from django.test import TransactionTestCase
+
+    with django_db_blocker.unblock():
+        databases.copy_tables()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test: databases.empty())
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     """Rows vanish between tests without a word to those who remember them."""
