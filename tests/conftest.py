@@ -25,6 +25,8 @@ hypothesis.settings.load_profile("milango")
 STRICT = os.environ.get("MILANGO_TEST_STRICT") == "1"
 _SKIPS_ARE_ERRORS = "MILANGO_TEST_STRICT=1 allows no skip, and this was skipped: "
 
+_LONGEST_ID = 100
+
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 _NO_BROWSER = "browser tests need, installed by root: apt-get install chromium libatomic1"
 _CHROMIUM_FLAGS = [
@@ -74,6 +76,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=others)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names a long value by how it begins: names travel between processes, and stand in reports."""
+    if not isinstance(val, str | bytes) or len(val) <= _LONGEST_ID:
+        return None
+    return f"{val[:_LONGEST_ID]!r} of {len(val)}"
+
+
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
@@ -110,6 +119,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips the tests that are marked `browser` where there is none."""
     if item.get_closest_marker("browser") and not _chromium():
         pytest.skip(_NO_BROWSER)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The test database is found, not made. It goes with the folder that it is in."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """The test database of this process: how it comes to its tables, and how it loses its rows."""
+    from django.test import TransactionTestCase
+
+    with django_db_blocker.unblock():
+        databases.copy_tables()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test: databases.empty())
+        yield
 
 
 @pytest.fixture(autouse=True)

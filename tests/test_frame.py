@@ -152,6 +152,11 @@ def test_imports_go_down_the_floors_only():
     assert linted.returncode == 0, linted.stdout
 
 
+def test_no_test_has_a_name_longer_than_some_lines(request):
+    long = [item.nodeid[:200] for item in request.session.items if len(item.nodeid) > 1_000]
+    assert long == []
+
+
 def test_make_shows_its_verbs():
     shown = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert {"make demo", "make test", "make lint"} <= set(re.findall(r"make \w+", shown))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.demos import Demo
+from tests.demos import Demo, begun
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -20,7 +20,7 @@ SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """One demo for all tests of the page."""
-    running = Demo(tmp_path_factory.mktemp("demo"), "--fresh")
+    running = Demo(begun(tmp_path_factory.mktemp("demo") / "demo"))
     yield running
     code, out, err = running.stop()
     assert (code, out, err) == (0, "", "")

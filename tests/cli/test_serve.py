@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from milango import sealing
 from milango.flows import listening
 from milango.server.environment import OPTIONAL, PATIENCE, REQUIRED, Environment, database
+from tests import installations
 from tests.demos import MILANGO, free_ports, plain_environment
 
 GOOD = {
@@ -108,11 +109,9 @@ def test_more_callback_sources_are_added_to_safaricoms(environment: pytest.Monke
 class Served:
     """A real `milango serve` on SQLite."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, url: str) -> None:
         (self.port,) = free_ports(1)
-        self.environment = plain_environment(
-            **GOOD | {"DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}"}
-        )
+        self.environment = plain_environment(**GOOD | {"DATABASE_URL": url})
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -153,15 +152,26 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    server = Served(tmp_path)
+    """With all tables."""
+    with installations.database(tmp_path) as url:
+        yield from ended(Served(url))
+
+
+@pytest.fixture
+def unmigrated(tmp_path: Path) -> Iterator[Served]:
+    """Without any."""
+    yield from ended(Served(f"sqlite:///{tmp_path / 'db.sqlite3'}"))
+
+
+def ended(server: Served) -> Iterator[Served]:
     yield server
     if hasattr(server, "process"):
         server.process.kill()
         server.process.wait()
 
 
-def test_it_refuses_tables_that_are_not_up_to_date(served: Served) -> None:
-    refused = served.run("serve", "--port", str(served.port))
+def test_it_refuses_tables_that_are_not_up_to_date(unmigrated: Served) -> None:
+    refused = unmigrated.run("serve", "--port", str(unmigrated.port))
     assert refused.returncode == 1
     assert "milango migrate" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -177,7 +187,6 @@ def test_it_refuses_a_public_address_without_tls(served: Served) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["--workers", "2"]], ids=["one process", "two processes"])
 def test_no_address_of_a_request_is_ever_logged(served: Served, words: list[str]) -> None:
-    assert served.run("migrate").returncode == 0
     served.start(*words)
     token = "0123456789abcdef" * 6
     with_number = "ws_CO_24112026254708374149"
@@ -244,7 +253,6 @@ def _numbers(served: Served) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_each_process_answers_for_all_with_what_they_counted(served: Served) -> None:
-    assert served.run("migrate").returncode == 0
     served.start("--workers", "2")
     name = 'milango_requests_total{method="GET",route="/healthz",status="200"}'
     before = _numbers(served)[name]
@@ -257,7 +265,6 @@ def test_each_process_answers_for_all_with_what_they_counted(served: Served) -> 
 
 @pytest.mark.slow
 def test_processes_whose_parent_was_killed_leave_the_port(served: Served) -> None:
-    assert served.run("migrate").returncode == 0
     served.start("--workers", "2")
     served.process.kill()
     _, said = served.process.communicate(timeout=20)  # until the last of them has closed its end
@@ -266,12 +273,12 @@ def test_processes_whose_parent_was_killed_leave_the_port(served: Served) -> Non
 
 
 @pytest.mark.slow
-def test_a_server_with_its_own_worker_becomes_ready(served: Served) -> None:
-    assert served.run("migrate").returncode == 0
-    served.start()
+def test_a_server_with_its_own_worker_becomes_ready(unmigrated: Served) -> None:
+    assert unmigrated.run("migrate").returncode == 0
+    unmigrated.start()
     for _ in range(100):
-        if served.status("/readyz") == 200:
+        if unmigrated.status("/readyz") == 200:
             break
         time.sleep(0.1)
-    assert served.status("/readyz") == 200
-    served.stop()
+    assert unmigrated.status("/readyz") == 200
+    unmigrated.stop()

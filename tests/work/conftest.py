@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 
 from milango import sealing
-from tests import databases
 from tests.demos import MILANGO, plain_environment
+from tests.installations import database
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,12 +65,6 @@ class Installed:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout or "null")
 
-    def migrate(self) -> None:
-        done = subprocess.run(
-            [str(MILANGO), "migrate"], capture_output=True, text=True, env=self.environment
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
     def said(self) -> str:
         """What all processes have written."""
         logs = sorted(self.folder.glob("*.log"))
@@ -94,38 +84,9 @@ def until(is_so: Any, seconds: float, what: str) -> None:
         time.sleep(0.2)
 
 
-@contextmanager
-def database(folder: Path, like: str = "") -> Iterator[str]:
-    """The address of a fresh database, for as long as the block lasts; a copy of another one."""
-    if not databases.is_postgres():
-        file = folder / "work.sqlite3"
-        if like:
-            shutil.copyfile(like.removeprefix("sqlite:///"), file)
-        yield f"sqlite:///{file}"
-        return
-    import psycopg
-
-    name = f"work_{uuid4().hex[:12]}"
-    host = databases.chosen()["HOST"]
-    template = f" TEMPLATE {urlsplit(like).path[1:]}" if like else ""
-    with psycopg.connect(host=host, user="postgres", dbname="postgres", autocommit=True) as own:
-        own.execute(f"CREATE DATABASE {name}{template}")
-        yield f"postgres://postgres@/{name}?host={host}"
-        own.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database with all tables that nobody uses: a copy takes a moment, migrating seconds."""
-    folder = tmp_path_factory.mktemp("migrated")
-    with database(folder) as url:
-        Installed(folder, url).migrate()
-        yield url
-
-
 @pytest.fixture
-def installed(tmp_path: Path, migrated: str) -> Iterator[Installed]:
-    with database(tmp_path, like=migrated) as url:
+def installed(tmp_path: Path) -> Iterator[Installed]:
+    with database(tmp_path) as url:
         installation = Installed(tmp_path, url)
         yield installation
         installation.end()
