@@ -32,6 +32,7 @@ from milango.models import (
 )
 from milango.server import common
 from tests.flows.conftest import accepted, make_payment, original, paid
+from tests.flows.test_traces import told
 from tests.people import make_credential, make_key, make_merchant, seen
 
 pytestmark = pytest.mark.django_db
@@ -458,6 +459,31 @@ def test_unmatched_money_is_put_to_a_payment_and_approved_by_another_person(
     owner.post(url(OperatorWord, "changelist"), approve)
     large.refresh_from_db()
     assert large.status == "Success"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_confirmation_and_its_payment_lead_to_each_other(staff, owner, mine, theirs) -> None:
+    def pages(client: Client, row: InboundCallback, payment: Payment) -> list[str]:
+        found = client.get(url(InboundCallback, "changelist"), {"q": row.receipt or ""})
+        return [
+            text(found),
+            text(client.get(url(InboundCallback, "change", row.pk), follow=True)),
+            text(client.get(url(Payment, "change", payment.pk), follow=True)),
+        ]
+
+    for whose, clients in ((mine, (staff, owner)), (theirs, (owner,))):
+        credential = whose["credential"]
+        row = told(credential, TransID=f"UCE{credential.short_code}0", TransAmount="70.00")
+        payment = Payment.objects.get(receipt_number=row.receipt)
+        to_payment = url(Payment, "change", payment.pk)
+        to_callback = url(InboundCallback, "change", row.pk)
+        for client in clients:
+            *callbacks, its_payment = pages(client, row, payment)
+            assert all(f'href="{to_payment}"' in page for page in callbacks)
+            assert f'href="{to_callback}"' in its_payment
+    for page in pages(staff, row, payment):
+        assert row.public_id not in page, "another merchant's"
+        assert payment.public_id not in page
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,14 +9,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from milango.core.errors import Declined, InvalidPhone, InvalidRequest
 from milango.core.phones import normalise
-from milango.flows import matching, words
+from milango.flows import matching, traces, words
 from milango.models import (
     AccessGrant,
     Doubt,
@@ -29,7 +29,14 @@ from milango.models import (
 )
 from milango.models.ids import parse_public_id
 
-from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline, actor_of, merchants_of
+from .base import (
+    MerchantFilter,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    actor_of,
+    link_to,
+    merchants_of,
+)
 from .evidence import shown_body
 
 
@@ -75,6 +82,9 @@ class GrantInline(ReadOnlyInline):
     model = AccessGrant
     fields = ("minutes", "starts_at", "ends_at", "remainder", "livemode", "revoked_at")
     readonly_fields = fields
+
+
+MOST_CONFIRMATIONS: Final = 20
 
 
 def kes(amount: object) -> SafeString:
@@ -140,6 +150,7 @@ class PaymentAdmin(ReadOnlyAdmin):
                 "fields": (
                     ("result_code", "result_text"),
                     "transaction_date",
+                    "confirmations",
                     ("access_duration_minutes", "start_time"),
                     "checkout_id",
                     "checkout_request_id",
@@ -158,6 +169,15 @@ class PaymentAdmin(ReadOnlyAdmin):
             },
         ),
     )
+
+    readonly_fields = ("confirmations",)
+
+    @admin.display(description="C2B confirmations", empty_value="none")
+    def confirmations(self, payment: Payment) -> SafeString | None:
+        """What M-Pesa has told of its money at the short code's address, where there is C2B."""
+        rows = traces.confirmations_of(payment)[:MOST_CONFIRMATIONS]
+        lines = [(link_to(InboundCallback, row.pk, row.public_id), row.verdict) for row in rows]
+        return format_html_join(mark_safe("<br>"), "{} {}", lines) if lines else None
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
