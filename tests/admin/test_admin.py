@@ -186,7 +186,7 @@ def test_a_payment_is_found_by_its_id_and_by_any_spelling_of_the_number(
     assert "rcptomega" not in page
 
 
-def test_what_waits_is_told_from_what_is_resolved(owner, mine) -> None:
+def test_what_waits_is_saidfrom_what_is_resolved(owner, mine) -> None:
     shown = [
         "refund_due</" in text(owner.get(url(Doubt, "changelist"), {"state": state}))
         for state in ("open", "resolved")
@@ -508,6 +508,12 @@ def test_a_word_is_withdrawn_by_who_said_it_and_by_who_may_approve_it(staff, own
     assert (own.withdrawn_by, others.withdrawn_by) == ("admin:clerk", "admin:owner")
     assert "was withdrawn by admin:clerk" in withdraw(owner, own)
     waits = word("cli:asha")
+    page = text(owner.get(url(OperatorWord, "changelist")))
+    for said in ("waits for a second person", "withdrawn by admin:owner", "the till slip"):
+        assert said in page
+    assert f'href="{url(Payment, "change", waits.payment_id)}"' in page
+    its_payment = text(owner.get(url(Payment, "change", own.payment_id)))
+    assert "withdrawn by admin:clerk" in its_payment
     shown = {
         state: owner.get(url(OperatorWord, "changelist"), {"state": state}).context["cl"].queryset
         for state in ("waits", "counts", "withdrawn")

@@ -44,11 +44,15 @@ def long(text: str) -> SafeString:
     return format_html('<span style="overflow-wrap: anywhere">{}</span>', text)
 
 
+LINK = "text-primary-600 dark:text-primary-500"
+"""How Unfold shows its own links to rows."""
+
+
 def link_to(model: type[Model], pk: object, text: str) -> SafeString:
     """A link to the page of a row."""
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
     page = reverse(name, args=[pk])
-    return format_html('<a href="{}" class="underline">{}</a>', page, long(text))
+    return format_html('<a href="{}" class="{}">{}</a>', page, LINK, long(text))
 
 
 def merchants_of(request: HttpRequest) -> QuerySet[Merchant]:
