@@ -130,6 +130,24 @@ def test_every_decision_is_in_the_index():
     assert [page.name for page in folder.glob("0*.md") if page.name not in index] == []
 
 
+CITED = re.compile(
+    r"\bthreats? [A-Z][0-9]|Daraja " + r"reference|\([ABC][0-9]{1,2}(, [ABC][0-9]{1,2})*\)"
+)
+DECISION = re.compile(r"\b[Dd]ecisions? ([0-9]{4})\b")
+
+
+def test_no_file_cites_what_is_not_here():
+    cited = [(name, found[0]) for name, text in texts() if (found := CITED.search(text))]
+    assert cited == []
+    known = {page.name[:4] for page in (ROOT / "docs" / "decisions").glob("0*.md")}
+    assert {number for _, text in texts() for number in DECISION.findall(text)} - known == set()
+
+
+@pytest.mark.parametrize("line", ["so it is (" + "A13).", "(A6" + ", B15)", "(threats" + " B2)"])
+def test_a_citation_of_what_is_not_here_would_be_found(line: str):
+    assert CITED.search(line)
+
+
 def test_every_module_says_what_it_is_for():
     silent = [called(path) for path in modules() if not ast.get_docstring(parse(path))]
     assert silent == []

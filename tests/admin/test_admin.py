@@ -32,6 +32,7 @@ from milango.models import (
 )
 from milango.server import common
 from tests.flows.conftest import accepted, make_payment, original, paid
+from tests.flows.test_traces import told
 from tests.people import make_credential, make_key, make_merchant, seen
 
 pytestmark = pytest.mark.django_db
@@ -185,7 +186,7 @@ def test_a_payment_is_found_by_its_id_and_by_any_spelling_of_the_number(
     assert "rcptomega" not in page
 
 
-def test_what_waits_is_told_from_what_is_resolved(owner, mine) -> None:
+def test_what_waits_is_saidfrom_what_is_resolved(owner, mine) -> None:
     shown = [
         "refund_due</" in text(owner.get(url(Doubt, "changelist"), {"state": state}))
         for state in ("open", "resolved")
@@ -461,6 +462,31 @@ def test_unmatched_money_is_put_to_a_payment_and_approved_by_another_person(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_confirmation_and_its_payment_lead_to_each_other(staff, owner, mine, theirs) -> None:
+    def pages(client: Client, row: InboundCallback, payment: Payment) -> list[str]:
+        found = client.get(url(InboundCallback, "changelist"), {"q": row.receipt or ""})
+        return [
+            text(found),
+            text(client.get(url(InboundCallback, "change", row.pk), follow=True)),
+            text(client.get(url(Payment, "change", payment.pk), follow=True)),
+        ]
+
+    for whose, clients in ((mine, (staff, owner)), (theirs, (owner,))):
+        credential = whose["credential"]
+        row = told(credential, TransID=f"UCE{credential.short_code}0", TransAmount="70.00")
+        payment = Payment.objects.get(receipt_number=row.receipt)
+        to_payment = url(Payment, "change", payment.pk)
+        to_callback = url(InboundCallback, "change", row.pk)
+        for client in clients:
+            *callbacks, its_payment = pages(client, row, payment)
+            assert all(f'href="{to_payment}"' in page for page in callbacks)
+            assert f'href="{to_callback}"' in its_payment
+    for page in pages(staff, row, payment):
+        assert row.public_id not in page, "another merchant's"
+        assert payment.public_id not in page
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_word_is_withdrawn_by_who_said_it_and_by_who_may_approve_it(staff, owner, mine) -> None:
     def word(by: str) -> OperatorWord:
         payment = make_payment(mine["credential"], amount=9_000)
@@ -482,6 +508,12 @@ def test_a_word_is_withdrawn_by_who_said_it_and_by_who_may_approve_it(staff, own
     assert (own.withdrawn_by, others.withdrawn_by) == ("admin:clerk", "admin:owner")
     assert "was withdrawn by admin:clerk" in withdraw(owner, own)
     waits = word("cli:asha")
+    page = text(owner.get(url(OperatorWord, "changelist")))
+    for said in ("waits for a second person", "withdrawn by admin:owner", "the till slip"):
+        assert said in page
+    assert f'href="{url(Payment, "change", waits.payment_id)}"' in page
+    its_payment = text(owner.get(url(Payment, "change", own.payment_id)))
+    assert "withdrawn by admin:clerk" in its_payment
     shown = {
         state: owner.get(url(OperatorWord, "changelist"), {"state": state}).context["cl"].queryset
         for state in ("waits", "counts", "withdrawn")

@@ -31,7 +31,7 @@ def live(db: None) -> MpesaCredential:
 
 
 def said(credential: MpesaCredential, **changes: Any) -> bytes:
-    """A confirmation as Safaricom writes it (Daraja reference 6.4)."""
+    """A confirmation as Safaricom writes it."""
     at = timezone.now() + timedelta(hours=3)
     document = {
         "TransactionType": "Pay Bill",

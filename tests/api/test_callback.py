@@ -49,7 +49,7 @@ def post(token: str, body: bytes, **extra: Any) -> Any:
 
 
 def paid(payment: Payment, **changes: Any) -> bytes:
-    """A success as Daraja writes it (Daraja reference 3.4)."""
+    """A success as Daraja writes it."""
     when = payment.created_at.strftime("%Y%m%d%H%M%S")
     items = {
         "Amount": float(payment.amount),

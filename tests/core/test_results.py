@@ -11,7 +11,7 @@ from milango.core.results import RESULTS, WORDS, Reason, Result, result
 DOCS = Path(__file__).parents[2] / "docs" / "result-codes.md"
 WITHOUT_A_CODE = (Reason.REFUSED, Reason.NOT_SENT, Reason.UNKNOWN)
 
-# "New prompt?" of Daraja reference 3.7.
+# Whether another prompt may help, code by code.
 NEVER_AGAIN = "0 2 3 8 15 21 2006 2007 2028 2029 2040 4999 8006 SFC_IC0003".split()
 AGAIN = "1 1019 1031 1032 1036 1037 1101 1102 2001 2008 2026".split()
 AGAIN_LATER = "4 17 26 1001 1025 9999".split()

@@ -27,6 +27,7 @@ from milango.models import (
 from milango.models.ids import uuid7
 from milango.seen import metrics
 from tests.flows.conftest import make_payment
+from tests.flows.test_traces import told
 from tests.people import make_credential, make_merchant
 
 pytestmark = pytest.mark.django_db
@@ -137,6 +138,12 @@ def test_what_waits_for_a_person_has_an_age(payment: Payment) -> None:
     said = numbers()
     assert said["milango_doubts_open"] == 1
     assert said["milango_doubts_oldest_seconds"] == pytest.approx(3600, abs=5)
+
+
+def test_a_confirmation_is_matched_by_its_receipt(payment: Payment) -> None:
+    row = told(payment.credential)
+    assert row.payment_id is None
+    assert numbers()["milango_match_rate"] == 1
 
 
 def test_the_last_look_at_the_books_is_told_by_its_kind(payment: Payment) -> None:

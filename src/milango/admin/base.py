@@ -14,6 +14,7 @@ from django.contrib.admin import SimpleListFilter
 from django.db import connection
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
@@ -41,6 +42,17 @@ def dress(form: type[forms.ModelForm[Any]]) -> None:
 def long(text: str) -> SafeString:
     """A text that has no spaces, broken where a narrow screen ends."""
     return format_html('<span style="overflow-wrap: anywhere">{}</span>', text)
+
+
+LINK = "text-primary-600 dark:text-primary-500"
+"""How Unfold shows its own links to rows."""
+
+
+def link_to(model: type[Model], pk: object, text: str) -> SafeString:
+    """A link to the page of a row."""
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
+    page = reverse(name, args=[pk])
+    return format_html('<a href="{}" class="{}">{}</a>', page, LINK, long(text))
 
 
 def merchants_of(request: HttpRequest) -> QuerySet[Merchant]:

@@ -11,13 +11,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from milango.flows import reports
 from milango.flows.statements import Kind
 from milango.models import Errand
 from milango.models.ids import parse_public_id
 
-from .base import MerchantFilter, ReadOnlyAdmin
+from .base import MerchantFilter, ReadOnlyAdmin, long
 
 
 def page_of(*errands: Errand) -> HttpResponse:
@@ -31,9 +32,14 @@ def page_of(*errands: Errand) -> HttpResponse:
 class ErrandAdmin(ReadOnlyAdmin):
     """Imports and replays. An errand's page looks again by itself until it has ended."""
 
-    list_display = ("created_at", "kind", "name", "state", "actor", "merchant")
+    list_display = ("created_at", "kind", "what", "state", "actor", "merchant")
     list_filter = (MerchantFilter, "kind", "state")
     list_select_related = ("merchant",)
+
+    @admin.display(description="what")
+    def what(self, errand: Errand) -> SafeString:
+        """A file's name, or how many of what."""
+        return long(errand.name)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Without the files."""

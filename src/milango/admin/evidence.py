@@ -9,14 +9,30 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from milango.core.doubts import meaning_of
 from milango.core.errors import InvalidRequest
-from milango.flows import doubts, errands
-from milango.models import AuditEntry, Doubt, InboundCallback, Merchant, StatementImport
+from milango.flows import doubts, errands, traces
+from milango.models import (
+    AuditEntry,
+    Doubt,
+    InboundCallback,
+    Merchant,
+    Payment,
+    StatementImport,
+)
 
-from .base import MerchantFilter, ReadOnlyAdmin, ScopedAdmin, WaitsFilter, actor_of, long
+from .base import (
+    MerchantFilter,
+    ReadOnlyAdmin,
+    ScopedAdmin,
+    WaitsFilter,
+    actor_of,
+    link_to,
+    long,
+)
 from .errands import page_of
 
 
@@ -31,11 +47,16 @@ def shown_body(row: InboundCallback, *, allowed: bool) -> str:
 class InboundCallbackAdmin(ReadOnlyAdmin):
     """What was posted to us, as it was posted."""
 
-    list_display = ("received_at", "kind", "verdict", "peer", "repeats", "merchant")
-    list_filter = (MerchantFilter, "verdict")
+    list_display = ("received_at", "kind", "verdict", "about", "peer", "repeats", "merchant")
+    list_filter = (MerchantFilter, "kind", "verdict")
     list_select_related = ("merchant",)
-    fields = ("received_at", "kind", "verdict", "peer", "repeats", "merchant", "payment", "bytes")
-    readonly_fields = ("bytes",)
+    search_fields = ("=receipt",)
+    search_help_text = "The whole receipt of a C2B confirmation."
+    fields = (
+        *("public_id", "received_at", "kind", "verdict", "peer", "repeats", "merchant", "about"),
+        *("receipt", "bytes"),
+    )
+    readonly_fields = ("about", "bytes")
     actions = ("replay",)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
@@ -65,7 +86,12 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         """Remember who looks."""
         self.superuser = request.user.is_superuser
-        return super().get_queryset(request)
+        return traces.traced(super().get_queryset(request))
+
+    @admin.display(description="payment", empty_value="none")
+    def about(self, row: Any) -> SafeString | None:
+        """The one that it tells of, also where only its receipt leads there."""
+        return link_to(Payment, row.about, f"pay_{row.about.hex}") if row.about else None
 
     @admin.display(description="body")
     def bytes(self, row: InboundCallback) -> str:

@@ -9,14 +9,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from milango.core.errors import Declined, InvalidPhone, InvalidRequest
 from milango.core.phones import normalise
-from milango.flows import matching, words
+from milango.flows import matching, traces, words
 from milango.models import (
     AccessGrant,
     Doubt,
@@ -29,8 +29,20 @@ from milango.models import (
 )
 from milango.models.ids import parse_public_id
 
-from .base import MerchantFilter, ReadOnlyAdmin, ReadOnlyInline, actor_of, merchants_of
+from .base import (
+    MerchantFilter,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    actor_of,
+    link_to,
+    merchants_of,
+)
 from .evidence import shown_body
+
+
+def payment_link(row: Any) -> SafeString | None:
+    """A link to the payment of a row."""
+    return link_to(Payment, row.payment_id, f"pay_{row.payment_id.hex}") if row.payment_id else None
 
 
 class EventInline(ReadOnlyInline):
@@ -69,12 +81,29 @@ class DoubtInline(ReadOnlyInline):
     readonly_fields = fields
 
 
+class WordInline(ReadOnlyInline):
+    """What people said of it, counted or not."""
+
+    model = OperatorWord
+    fields = ("spoken_at", "outcome", "receipt", "reason", "spoken_by", "state")
+    readonly_fields = fields
+    ordering = ("pk",)
+
+    @admin.display(description="state")
+    def state(self, row: OperatorWord) -> str:
+        """What has become of it."""
+        return state_of(row)
+
+
 class GrantInline(ReadOnlyInline):
     """The Wi-Fi time that it bought."""
 
     model = AccessGrant
     fields = ("minutes", "starts_at", "ends_at", "remainder", "livemode", "revoked_at")
     readonly_fields = fields
+
+
+MOST_CONFIRMATIONS: Final = 20
 
 
 def kes(amount: object) -> SafeString:
@@ -105,7 +134,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     search_help_text = "A whole phone number, receipt, order, account reference or pay_ id."
     list_select_related = ("merchant",)
     ordering = ("-id",)
-    inlines = (EventInline, DoubtInline, GrantInline, CallbackInline)
+    inlines = (EventInline, DoubtInline, WordInline, GrantInline, CallbackInline)
     fieldsets = (
         (
             None,
@@ -140,6 +169,7 @@ class PaymentAdmin(ReadOnlyAdmin):
                 "fields": (
                     ("result_code", "result_text"),
                     "transaction_date",
+                    "confirmations",
                     ("access_duration_minutes", "start_time"),
                     "checkout_id",
                     "checkout_request_id",
@@ -158,6 +188,15 @@ class PaymentAdmin(ReadOnlyAdmin):
             },
         ),
     )
+
+    readonly_fields = ("confirmations",)
+
+    @admin.display(description="C2B confirmations", empty_value="none")
+    def confirmations(self, payment: Payment) -> SafeString | None:
+        """What M-Pesa has told of its money at the short code's address, where there is C2B."""
+        rows = traces.confirmations_of(payment)[:MOST_CONFIRMATIONS]
+        lines = [(link_to(InboundCallback, row.pk, row.public_id), row.verdict) for row in rows]
+        return format_html_join(mark_safe("<br>"), "{} {}", lines) if lines else None
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
@@ -186,15 +225,17 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     list_select_related = ("merchant",)
 
 
+def beside_the_action(label: str) -> forms.CharField:
+    """An input in the bar of the list's actions, which has no room for a label of its own."""
+    widget = UnfoldAdminTextInputWidget({"placeholder": label, "aria-label": label})
+    return forms.CharField(label="", required=False, widget=widget)
+
+
 class MatchForm(ActionForm):  # type: ignore[misc]
     """Beside the list's actions: whose the chosen money is, and how one knows."""
 
-    payment = forms.CharField(
-        label="", required=False, widget=UnfoldAdminTextInputWidget({"placeholder": "pay_…"})
-    )
-    reason = forms.CharField(
-        label="", required=False, widget=UnfoldAdminTextInputWidget({"placeholder": "reason"})
-    )
+    payment = beside_the_action("Its payment: pay_…")
+    reason = beside_the_action("How you know")
 
 
 class WaitingAdmin(ReadOnlyAdmin):
@@ -202,11 +243,22 @@ class WaitingAdmin(ReadOnlyAdmin):
 
     action_form = MatchForm
     actions = ("match",)
+    list_select_related: tuple[str, ...] = ("payment",)
 
     def has_match_permission(self, request: HttpRequest) -> bool:
         """Django's own right to change the row, although nobody edits it."""
         right = f"{self.opts.app_label}.change_{self.opts.model_name}"
         return bool(request.user.has_perm(right))
+
+    @admin.display(description="KES", ordering="amount")
+    def amount_kes(self, row: Any) -> SafeString:
+        """As M-Pesa told it."""
+        return kes(row.amount)
+
+    @admin.display(description="payment", empty_value="waits for its payment")
+    def whose(self, row: Any) -> SafeString | None:
+        """The payment that it belongs to."""
+        return payment_link(row)
 
     @admin.action(description="Match the chosen one to a payment", permissions=["match"])
     def match(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -234,9 +286,10 @@ class WaitingAdmin(ReadOnlyAdmin):
 class ReceiptAdmin(WaitingAdmin):
     """M-Pesa's transaction codes, and the payments that they settled."""
 
-    list_display = ("code", "amount", "short_code", "environment", "payment", "created_at")
+    list_display = ("code", "amount_kes", "short_code", "environment", "whose", "created_at")
     list_filter = ("environment", ("payment", admin.EmptyFieldListFilter))
     search_fields = ("=code",)
+    search_help_text = "A whole receipt."
 
     def scoped(self, rows, merchants):  # type: ignore[no-untyped-def]
         """A receipt is its payment's; one without a payment is its short code's."""
@@ -249,10 +302,20 @@ class ReceiptAdmin(WaitingAdmin):
 class ReversalAdmin(WaitingAdmin):
     """Money that went back, and the payments that it had come with."""
 
-    list_display = ("code", "amount", "source", "payment", "reversed_at", "merchant")
+    list_display = ("code", "amount_kes", "source", "whose", "reversed_at", "merchant")
     list_filter = (MerchantFilter, ("payment", admin.EmptyFieldListFilter))
     list_select_related = ("merchant", "payment")
     search_fields = ("=code",)
+    search_help_text = "A whole receipt, as the source that told of it named it."
+
+
+def state_of(word: OperatorWord) -> str:
+    """What has become of a word, and by whom."""
+    if word.withdrawn_at:
+        return f"withdrawn by {word.withdrawn_by}"
+    if word.applied_at:
+        return f"counts, approved by {word.approved_by}" if word.approved_by else "counts"
+    return "waits for a second person"
 
 
 class WordFilter(admin.SimpleListFilter):
@@ -282,9 +345,30 @@ STATES: Final[dict[str, dict[str, Any]]] = {
 class OperatorWordAdmin(ReadOnlyAdmin):
     """What people said about payments; large amounts wait for a second person."""
 
-    list_display = ("spoken_at", "outcome", "amount", "spoken_by", "approved_by", "applied_at")
+    list_display = ("spoken_at", "outcome", "amount_kes", "whose", "reason", "spoken_by", "state")
     list_filter = (WordFilter, MerchantFilter, "outcome")
+    list_select_related = ("payment",)
     actions = ("approve", "withdraw")
+    fields = (
+        *("public_id", "state", "merchant", "payment", "outcome", "receipt", "amount", "reason"),
+        *("spoken_by", "spoken_at", "approved_by", "applied_at", "withdrawn_by", "withdrawn_at"),
+    )
+    readonly_fields = ("state",)
+
+    @admin.display(description="KES", ordering="amount")
+    def amount_kes(self, row: OperatorWord) -> SafeString:
+        """What the payment is about."""
+        return kes(row.amount)
+
+    @admin.display(description="payment")
+    def whose(self, row: OperatorWord) -> SafeString | None:
+        """The payment that it is about."""
+        return payment_link(row)
+
+    @admin.display(description="state")
+    def state(self, row: OperatorWord) -> str:
+        """What has become of it."""
+        return state_of(row)
 
     def has_approve_permission(self, request: HttpRequest) -> bool:
         """Django's own right to change words, although nobody edits one."""

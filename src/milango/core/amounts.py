@@ -10,7 +10,7 @@ from .errors import InvalidAmount
 
 STK_MINIMUM: Final = Decimal(1)
 STK_MAXIMUM: Final = Decimal(250_000)
-"""KES in one STK push (Daraja reference 19)."""
+"""KES in one STK push."""
 
 WRITTEN: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
 HINT: Final = "Give whole shillings from 1 to 250000, such as 50."

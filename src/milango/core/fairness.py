@@ -1,6 +1,6 @@
 """How fast each Daraja app may be asked, learnt from Daraja's own answers. Pure.
 
-Safaricom publishes no figure (Daraja reference 19). So nothing is held back until Daraja pushes
+Safaricom publishes no figure. So nothing is held back until Daraja pushes
 back (spike arrest, quota, busy, 429); then the pace is halved, and grows again with each answer.
 """
 
@@ -30,7 +30,7 @@ MOST_ROOM: Final = 10_000
 """What a pace without a limit is said to have room for."""
 
 PUSHED_BACK: Final = ("500.003.02", "500.003.03", "429", "policies.ratelimit.")
-"""Error codes by which Daraja says: too fast (Daraja reference 18)."""
+"""Error codes by which Daraja says: too fast."""
 
 
 def is_pushing_back(daraja_code: str) -> bool:

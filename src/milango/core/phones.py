@@ -15,7 +15,7 @@ from .errors import InvalidPhone
 LONGEST: Final = 20
 WRITTEN: Final = re.compile(r"\+?[0-9(][0-9 ().-]*")
 MSISDN: Final = re.compile(r"254[17][0-9]{8}")
-"""What M-Pesa prompts: 2547… and 2541… (Daraja reference 1.3)."""
+"""What M-Pesa prompts: 2547… and 2541…."""
 
 PLAIN: Final = re.compile(r"(?:\+?254|0)([17][0-9]{8})")
 """The spellings of almost everybody; phonenumbers reads the others, at ten times the cost."""
@@ -64,7 +64,7 @@ def _mobile_ranges() -> re.Pattern[str]:
 def may_be(phone: str, written: str) -> bool:
     """Whether a number as M-Pesa writes it, whole, masked or hashed, may stand for this one.
 
-    A number of which nothing is written may be anybody's (Daraja reference 6.4).
+    A number of which nothing is written may be anybody's.
     """
     text = re.sub(r"[ •.xX]", "*", written.strip())
     if HASH.fullmatch(text):

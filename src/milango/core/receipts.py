@@ -1,4 +1,4 @@
-"""Receipts: M-Pesa's codes of transactions (Daraja reference 1.3).
+"""Receipts: M-Pesa's codes of transactions.
 
 What M-Pesa itself sends is read more widely (`daraja.fields`): it may change the form, and what it
 says is kept. What a person types is held to the form that all receipts have had, because a slip

@@ -10,7 +10,7 @@ from typing import Any, Final
 from .errors import InvalidRequest
 
 ON_THE_WIRE: Final = re.compile(r"[A-Za-z0-9 ._/-]+")
-"""Other characters were blamed for unexplained failures (Daraja reference 3.1)."""
+"""Other characters were blamed for unexplained failures."""
 
 SHORT_CODE: Final = re.compile(r"[0-9]{5,7}")
 SERVICE_TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -105,7 +105,7 @@ def _remainder(text: str) -> int:
 
 
 def short_code(raw: object) -> str:
-    """A paybill, till or store number: 5 to 7 digits, kept as text (Daraja reference 1.3)."""
+    """A paybill, till or store number: 5 to 7 digits, kept as text."""
     small = isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 10**7
     text = str(raw) if small else raw
     if not isinstance(text, str) or not SHORT_CODE.fullmatch(text.strip(" ")):

@@ -1,7 +1,7 @@
 """M-Pesa's result codes: what happened, whether it is final, and what to tell the payer.
 
-Codes and meanings: Daraja reference 3.7. The published table is not claimed to be complete, so a
-code that is not here is never final.
+Codes and meanings are Safaricom's, as published and as seen. The published table is not claimed to
+be complete, so a code that is not here is never final.
 """
 
 from __future__ import annotations

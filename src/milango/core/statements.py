@@ -554,7 +554,7 @@ _DAYS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 def receipt_date(receipt: str) -> date | None:
     """The East African day that a receipt's first three characters seem to name.
 
-    Derived from samples (Daraja reference 1.3): a hint, and no proof of anything.
+    Derived from samples: a hint, and no proof of anything.
     """
     if len(receipt) != 10 or not receipt[:2].isalpha() or receipt[2] not in _DAYS:
         return None

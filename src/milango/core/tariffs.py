@@ -24,7 +24,7 @@ MOST_MINUTES: Final = 10 * LONGEST
 """No quote is longer, whatever a tariff says: a grant's end must stay a date."""
 
 MOST_KES: Final = 250_000
-"""The largest M-Pesa payment (Daraja reference 19). What is above it is remainder."""
+"""The largest M-Pesa payment. What is above it is remainder."""
 
 MOST_PLANS: Final = 50
 

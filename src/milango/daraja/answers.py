@@ -1,6 +1,6 @@
 """What an answer of Daraja means for the caller: yes, no, not now, or unknown.
 
-Daraja tells its answers apart by error code *and* words (Daraja reference 3.3, 4.2, 4.5, 18), so
+Daraja tells its answers apart by error code *and* words, so
 both stand in one table, read from top to bottom.
 """
 
@@ -59,10 +59,10 @@ RULES: Final = (
 
 NO_STATE: Final = "500.001.1001"
 """STK query: being processed, does not exist, or an empty message. All are hiccups as often as
-answers, so none of them is final (Daraja reference 4.2)."""
+answers, so none of them is final."""
 
 TOKEN_IN_TEXT: Final = re.compile(r"(invalid access token\W+)(?!Invalid API call)\S+", re.I)
-"""401.002.01 echoes the token (Daraja reference 4.5)."""
+"""401.002.01 echoes the token."""
 
 LONGEST_LIFE: Final = 3_600.0
 UNKNOWN_LIFE: Final = 60.0
@@ -96,7 +96,7 @@ def read_query(status: int, body: bytes) -> QueryAnswer:
 
 
 BUSY_CODES: Final = frozenset({"26", "100000001", "100000002", "100000011"})
-"""`ResponseCode`s of a core that has too much to do (Daraja reference 5)."""
+"""`ResponseCode`s of a core that has too much to do."""
 
 
 def read_status_accepted(status: int, body: bytes) -> StatusAccepted:
@@ -116,7 +116,7 @@ def read_registered(status: int, body: bytes) -> Registered:
     """That the addresses for C2B were taken, or the error that says what to do next."""
     answer = object_of(status, body)
     text = clean(answer.get("ResponseDescription"), 255)
-    # Older answers have no code, and say it in words (Daraja reference 1.4).
+    # Older answers have no code, and say it in words.
     if not (_accepted(status, answer) or (status == 200 and text.lower() == "success")):
         fail(status, *error_of(answer))
     spellings = ("OriginatorCoversationID", "OriginatorConversationID")
@@ -149,7 +149,7 @@ def _query_answer(answer: dict[str, Any]) -> QueryAnswer:
 
 
 def read_token(status: int, body: bytes) -> tuple[str, float]:
-    """The access token and its life in seconds, as number or text (Daraja reference 2).
+    """The access token and its life in seconds, as number or text.
 
     Raises DarajaRefused for a consumer key or secret that Daraja does not take, else DarajaBusy:
     as long as there is no token, nothing can have been sent.
@@ -238,5 +238,5 @@ def object_of(status: int, body: bytes) -> dict[str, Any]:
 
 
 def _is_zero(raw: object) -> bool:
-    """`"0"`, or the older `00000000` (Daraja reference 1.4)."""
+    """`"0"`, or the older `00000000`."""
     return bool(re.fullmatch("0+", code_of(raw) or ""))

@@ -35,7 +35,7 @@ LONGEST_ANSWER: Final = 65_536
 """Bytes of an answer that are read."""
 
 LONGEST_PAGE: Final = 4_194_304
-"""Bytes of an answer of Pull: its rows are many, and nobody says how many (Daraja reference 13)."""
+"""Bytes of an answer of Pull: its rows are many, and nobody says how many."""
 
 
 class NoInitiator(DarajaRefused, ValueError):

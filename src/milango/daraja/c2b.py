@@ -1,7 +1,7 @@
 """C2B: bytes of a validation or confirmation in, `Confirmation` out; and the replies.
 
 Nothing raises past its border. A confirmation *is* the paid event: it has no result code, and one
-comes for every payment to the short code, those of STK push included (Daraja reference 6.4).
+comes for every payment to the short code, those of STK push included.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """The receipt number. For an STK payment it is the one of its callback."""
     amount: Decimal
     business_short_code: str
-    """A paybill; of a till, its own number or its store's (Daraja reference 6.4)."""
+    """A paybill; of a till, its own number or its store's."""
     bill_ref: str = ""
     """The account number as the payer typed it; empty for tills."""
     transaction_type: str = ""
@@ -169,6 +169,6 @@ def rejected(rejection: Rejection) -> dict[str, object]:
 
 
 def refused_word(url: str) -> str:
-    """The word for which Safaricom would refuse a C2B address, or '' (Daraja reference 6.2)."""
+    """The word for which Safaricom would refuse a C2B address, or ''."""
     lower = url.lower()
     return next((word for word in REFUSED_WORDS if word in lower), "")

@@ -25,7 +25,7 @@ from .texts import clean, code_of, identifier
 
 
 class StkCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """One STK callback, checked and cleaned (Daraja reference 3.4). Amounts KES, times UTC."""
+    """One STK callback, checked and cleaned. Amounts KES, times UTC."""
 
     merchant_request_id: str | None
     checkout_request_id: str

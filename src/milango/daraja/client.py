@@ -243,7 +243,7 @@ class DynamicMpesaClient(Asking):
             ),
             longest,
         )
-        # Daraja echoes tokens in error messages (Daraja reference 4.5).
+        # Daraja echoes tokens in error messages.
         return status, _without(answer, token.access_token, request.secret)
 
     async def _token(self) -> Token:

@@ -21,7 +21,7 @@ MOST_ITEMS: Final = 64
 RECEIPT: Final = re.compile(r"[A-Za-z0-9]{1,32}")
 AMOUNT: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,20})?")
 PHONE: Final = re.compile(r"[ -~•]{1,64}")
-"""Masked numbers hold stars, dots or spaces, hashed ones 64 digits (Daraja reference 3.4, 6.4)."""
+"""Masked numbers hold stars, dots or spaces, hashed ones 64 digits."""
 CENT: Final = Decimal("0.01")
 
 
@@ -47,7 +47,7 @@ def document(body: bytes, *path: str) -> dict[str, Any]:
 
 
 def pairs(container: object, inside: str, name: str, problem: str) -> list[tuple[str, Any]]:
-    """Names and values of a list in a container, in any order (Daraja reference 1.4).
+    """Names and values of a list in a container, in any order.
 
     The list may be one object, and a `Value` may be missing.
     """

@@ -36,7 +36,7 @@ class Private(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Push(Private, frozen=True, kw_only=True, rename="pascal"):
-    """An STK push as Daraja wants it (Daraja reference 3.1, 3.2)."""
+    """An STK push as Daraja wants it."""
 
     business_short_code: str
     password: str
@@ -57,7 +57,7 @@ class Push(Private, frozen=True, kw_only=True, rename="pascal"):
 
 
 class Query(Private, frozen=True, kw_only=True, rename="pascal"):
-    """An STK query (Daraja reference 4)."""
+    """An STK query."""
 
     business_short_code: str
     password: str
@@ -74,7 +74,7 @@ class PushAccepted(Private, frozen=True, kw_only=True):
     """Daraja queued the prompt. This says nothing about the payment."""
 
     checkout_request_id: str
-    """Contains the payer's phone number: personal data (Daraja reference 1.3)."""
+    """Contains the payer's phone number: personal data."""
     merchant_request_id: str
     text: str = ""
 
@@ -93,7 +93,7 @@ class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def password(short_code: str, passkey: str, at: datetime) -> tuple[str, str]:
-    """The password and the timestamp inside it, made together in EAT (Daraja reference 3.1).
+    """The password and the timestamp inside it, made together in EAT.
 
     `at` is an aware time. Raises ValueError for a naive one.
     """
@@ -115,7 +115,7 @@ def push(
     account_reference: str,
     description: str,
 ) -> Push:
-    """The request for a prompt; `proof` is what `password` made (Daraja reference 3.2).
+    """The request for a prompt; `proof` is what `password` made.
 
     A paybill signs and receives under one number. A till receives under its own number and signs
     under another, its store's.

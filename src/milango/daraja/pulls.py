@@ -48,7 +48,7 @@ def read_pull(status: int, body: bytes, *, offset: int) -> PullPage:
 def read_pull_registered(status: int, body: bytes) -> PullRegistered:
     """That Pull is on, now or since before; or the error that says what to do next."""
     answer = object_of(status, body)
-    # One source writes these keys with a space (Daraja reference 13).
+    # One source writes these keys with a space.
     spaced = {name.replace(" ", ""): value for name, value in answer.items()}
     code = code_of(spaced.get("ResponseStatus")) or ""
     text = clean(spaced.get("ResponseDescription"), 255)

@@ -1,6 +1,6 @@
 """Requests and answers beyond the prompt: Transaction Status, C2B addresses, Pull.
 
-The wire's spelling stays behind this border (Daraja reference 1.4).
+The wire's spelling stays behind this border.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ C2B_VERSIONS: Final = ("v1", "v2")
 
 
 class StatusQuestion(Private, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """A Transaction Status request (Daraja reference 7)."""
+    """A Transaction Status request."""
 
     initiator: str
     security_credential: str
@@ -61,7 +61,7 @@ class ResponseType(StrEnum):
 
 
 class Registration(Private, frozen=True, kw_only=True, rename="pascal"):
-    """The addresses for C2B (Daraja reference 6.1)."""
+    """The addresses for C2B."""
 
     short_code: str
     response_type: str
@@ -77,7 +77,7 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PullQuestion(Private, frozen=True, kw_only=True, rename="pascal"):
-    """A window of C2B payments, from a row on (Daraja reference 13)."""
+    """A window of C2B payments, from a row on."""
 
     short_code: str
     start_date: str
@@ -112,7 +112,7 @@ class PulledPayment(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: datetime | None
     zone_known: bool
     """False when the time was written with `Z`: it may be Nairobi's clock nevertheless, and
-    `paid_at` three hours late (Daraja reference 24, 12)."""
+    `paid_at` three hours late."""
     msisdn: str = ""
     """The payer's number as written."""
     bill_ref: str = ""

@@ -1,7 +1,7 @@
 """Transaction Status: bytes of a result in, `StatusResult` out. Nothing raises past its border.
 
 A result has two layers. `ResultCode` says whether the *question* was answered; how the payment
-stands is the text of the parameter `TransactionStatus` (Daraja reference 7). So a question that
+stands is the text of the parameter `TransactionStatus`. So a question that
 failed says nothing about the payment, whatever its code means elsewhere.
 """
 
@@ -34,7 +34,7 @@ OUTCOMES: Final = {
 INITIATOR_TROUBLE: Final = frozenset(
     {"18", "20", "21", "22", "2001", "8006", "100000010", "SFC_IC0003"}
 )
-"""The operator, its password or its role is wrong (Daraja reference 5, 7)."""
+"""The operator, its password or its role is wrong."""
 
 TIMED_OUT: Final = re.compile(r"\btime[sd]?[ -]?out\b", re.I)
 SHORT_CODE: Final = re.compile(r"([0-9]{5,7})(?: - .*)?", re.S)
@@ -54,7 +54,7 @@ class StatusResult(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str | None = None
     """Of the question, as in its `StatusAccepted`: the way to find what was asked."""
     originator_conversation_id: str | None = None
-    """Of the question, or an echo of the payment's own (Daraja reference 7)."""
+    """Of the question, or an echo of the payment's own."""
     code: str = ""
     """How the question went: `0`, or why it was not answered."""
     text: str = ""
@@ -103,7 +103,7 @@ def read_result(body: bytes) -> StatusResult:
 def read_timeout(body: bytes) -> StatusResult:
     """What came to the time-out URL: UNKNOWN, whatever it says, with its ids where it has them.
 
-    Nobody has published its body (Daraja reference 5), so a `problem` is no reason to doubt it.
+    Nobody has published its body, so a `problem` is no reason to doubt it.
     """
     found = read_result(body)
     return StatusResult(

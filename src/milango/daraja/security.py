@@ -1,4 +1,4 @@
-"""Safaricom's addresses, and the security credential of an initiator (Daraja reference 16, 17).
+"""Safaricom's addresses, and the security credential of an initiator.
 
 The addresses are one signal about where a callback comes from. The security credential is the
 initiator's password, readable by Safaricom alone.

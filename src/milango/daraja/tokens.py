@@ -1,4 +1,4 @@
-"""One OAuth token for each app of Daraja, shared, with one refresher (Daraja reference 2).
+"""One OAuth token for each app of Daraja, shared, with one refresher.
 
 Safaricom says that a new token ends the one before it, so two processes that each fetch their own
 would keep killing each other's. A token is keyed by everything that earns it, secret included:

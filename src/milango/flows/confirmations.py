@@ -41,6 +41,10 @@ STRANGERS_A_DAY: Final = (1_000, 86_400)
 """Confirmations of one short code from addresses that are not Safaricom's: kept up to here."""
 
 
+DOUBTED: Final = frozenset({"unlisted", "foreign"})
+"""Verdicts of confirmations that may be anybody's words."""
+
+
 class Arrival(msgspec.Struct, frozen=True):
     """A confirmation as it arrived, read."""
 
@@ -156,14 +160,18 @@ def _take(arrivals: Sequence[Arrival]) -> list[Taken]:
     return [Taken(verdict) for verdict in verdicts]
 
 
-def take_again(arrival: Arrival) -> tuple[str, UUID | None]:
-    """Book a confirmation whose body is kept already: its verdict, and its merchant's id.
-
-    In the caller's transaction.
-    """
+def take_again(arrival: Arrival) -> tuple[str, UUID | None, str | None]:
+    """Book a confirmation whose body is kept already: its verdict, its merchant's id, and its
+    receipt if it was believed. In the caller's transaction."""
     (verdict,), credentials = _book([arrival])
     credential = credentials.get(arrival.credential_id)
-    return verdict, credential.merchant_id if credential else None
+    return verdict, credential.merchant_id if credential else None, _believed(arrival, verdict)
+
+
+def _believed(arrival: Arrival, verdict: str) -> str | None:
+    """The receipt that a confirmation names, if its word counted."""
+    said = arrival.said
+    return said.trans_id if isinstance(said, Confirmation) and verdict not in DOUBTED else None
 
 
 def _book(arrivals: Sequence[Arrival]) -> tuple[list[str], dict[UUID, MpesaCredential]]:
@@ -232,7 +240,12 @@ def _keep(
             continue
         merchant_id = credential.merchant_id if credential else None
         rows[arrival.original.sha256] = originals.row_of(
-            arrival.original, PURPOSE, verdict, arrival.credential_id, merchant_id
+            arrival.original,
+            PURPOSE,
+            verdict,
+            arrival.credential_id,
+            merchant_id,
+            _believed(arrival, verdict),
         )
     if rows:
         store().insert(tables.ORPHANS, [row for _, row in sorted(rows.items())])

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from milango.models import Doubt, InboundCallback, OpenPrompt, Payment, WebhookDelivery
 from milango.models.ids import first_uuid7
 
-from . import check, heartbeats, hours
+from . import check, heartbeats, hours, traces
 from .caches import Remembered
 
 MOST: Final = 10_000
@@ -65,7 +65,8 @@ def callback_age() -> Samples:
 def match_rate() -> Samples:
     """Callbacks that found their payment."""
     newest = InboundCallback.objects.filter(received_at__gt=hours.heard() - HOUR)
-    owners = list(newest.order_by("-received_at").values_list("payment_id", flat=True)[:NEWEST])
+    rows = traces.traced(newest).order_by("-received_at")
+    owners = list(rows.values_list("about", flat=True)[:NEWEST])
     if owners:
         yield (), sum(owner is not None for owner in owners) / len(owners)
 

@@ -55,6 +55,7 @@ class Kept(msgspec.Struct):
     kind: str = "stk"
     named_id: UUID | None = None
     """What its address was made for: a payment, a credential or a question."""
+    receipt: str | None = None
     repeats: int = 0
 
     def row(self) -> RowOf:
@@ -76,7 +77,7 @@ class Kept(msgspec.Struct):
     def unprocessed_row(self) -> RowOf:
         """With what is needed to process it later, where that may help (see `flows.replay`)."""
         at = self.original.received_at + SOON if self.verdict in REPLAYED else None
-        return (*self.row(), self.named_id, self.original.token_hash, at)
+        return (*self.row(), self.named_id, self.original.token_hash, at, self.receipt)
 
 
 def _keep(bodies: dict[K, Kept], key: K, original: Original, outcome: Settled) -> None:
@@ -103,7 +104,12 @@ def poisoned_row(
 
 
 def row_of(
-    original: Original, kind: str, verdict: str, named_id: UUID, merchant_id: UUID | None
+    original: Original,
+    kind: str,
+    verdict: str,
+    named_id: UUID,
+    merchant_id: UUID | None,
+    receipt: str | None = None,
 ) -> RowOf:
     """A body that names no payment of ours by its address: C2B, and results."""
-    return Kept(original, verdict, None, merchant_id, kind, named_id).unprocessed_row()
+    return Kept(original, verdict, None, merchant_id, kind, named_id, receipt).unprocessed_row()

@@ -34,7 +34,7 @@ SOON: Final = timedelta(seconds=60)
 AFTER_TROUBLE: Final = timedelta(minutes=10)
 
 FARTHEST: Final = timedelta(hours=48) - timedelta(minutes=5)
-"""How far back Daraja answers (Daraja reference 13)."""
+"""How far back Daraja answers."""
 
 OVERLAP: Final = timedelta(hours=1)
 """Rows may be late."""

@@ -34,7 +34,7 @@ TAKEN: Final = {"ResultCode": 0, "ResultDesc": "Accepted"}
 """What Daraja wants to hear: the callback arrived. It says nothing about what was in it."""
 
 CONFIRMED: Final = {"ResultCode": 0, "ResultDesc": "Success"}
-"""The same, for C2B confirmations (Daraja reference 6.5)."""
+"""The same, for C2B confirmations."""
 
 KEPT_HEADERS: Final = ("content-type", "businessshortcode", "user-agent", "x-request-id")
 

@@ -87,7 +87,7 @@ def again(callback_id: UUID) -> Replayed:
             if row.body is not None and row.kind in KINDS:
                 KINDS[row.kind](row, original_of_row(row), now)
             _move_on(row, now)
-            row.save(update_fields=[*WRITTEN, "payment", "merchant"])
+            row.save(update_fields=[*WRITTEN, "payment", "merchant", "receipt"])
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:
@@ -148,7 +148,7 @@ def _c2b(row: InboundCallback, original: Original, now: datetime) -> None:
     if row.named_id is None:
         return
     arrival = kinds.C2B.read(row.named_id, original, is_listed_peer(row.peer), now)
-    row.verdict, row.merchant_id = confirmations.take_again(arrival)
+    row.verdict, row.merchant_id, row.receipt = confirmations.take_again(arrival)
 
 
 def _result(row: InboundCallback, original: Original, now: datetime) -> None:

@@ -118,6 +118,7 @@ UNPROCESSED: Final = CALLBACK | {
     "named_id": "uuid",
     "token_hash": "text",
     "replay_at": "timestamptz",
+    "receipt": "text",
 }
 """What is needed to process it later. Most callbacks never need it, so they do not carry it."""
 
@@ -129,7 +130,9 @@ POISONED: Final = _table(
 ORPHANS: Final = _table(
     "milango_inboundcallback",
     UNPROCESSED,
-    f"ON CONFLICT (body_sha256) WHERE payment_id IS NULL {COUNT_UP}",
+    f"ON CONFLICT (body_sha256) WHERE payment_id IS NULL {COUNT_UP}, "
+    # A stranger may have posted the same bytes before Safaricom did.
+    "receipt = COALESCE(excluded.receipt, milango_inboundcallback.receipt)",
 )
 RECEIPTS: Final = _table(
     "milango_receipt",

@@ -34,6 +34,12 @@ class InboundCallback(Identified):
     verdict = models.CharField(max_length=48)
     repeats = models.PositiveIntegerField(default=0)
     received_at = models.DateTimeField(db_index=True)
+    receipt = models.CharField(  # noqa: DJ001 - NULL keeps most rows out of its index
+        max_length=32,
+        null=True,
+        blank=True,
+        help_text="Of a C2B confirmation that was believed: it leads to the payment.",
+    )
     # Of what could not be processed
     named_id = models.UUIDField(
         null=True, blank=True, editable=False, help_text="What its address was made for."
@@ -62,7 +68,12 @@ class InboundCallback(Identified):
                 fields=["replay_at"],
                 condition=Q(replay_at__isnull=False),
                 name="callbacks_to_replay",
-            )
+            ),
+            models.Index(
+                fields=["receipt"],
+                condition=Q(receipt__isnull=False),
+                name="callbacks_by_receipt",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -85,8 +85,8 @@ class Membership(models.Model):
 class MpesaCredential(Identified):
     """One short code of a merchant, with what Daraja gave for it.
 
-    A till's passkey belongs to its store number (or head office), not to the till itself
-    (Daraja reference 3.2): `business_short_code` signs, `party_b` receives.
+    A till's passkey belongs to its store number (or head office), not to the till itself:
+    `business_short_code` signs, `party_b` receives.
     """
 
     class Kind(models.TextChoices):
@@ -182,7 +182,7 @@ class MpesaCredential(Identified):
 
     @property
     def numbers(self) -> frozenset[str]:
-        """Every number by which M-Pesa may name it (Daraja reference 6.4)."""
+        """Every number by which M-Pesa may name it."""
         return frozenset({self.short_code, self.business_short_code} - {""})
 
     @property

@@ -14,7 +14,7 @@ Filled = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 TRANSACTION_TYPES = {"paybill": "CustomerPayBillOnline", "till": "CustomerBuyGoodsOnline"}
 SANDBOX_SHORT_CODE = "174379"
-"""The shared sandbox pay bill, which refuses buy-goods pushes at once (Daraja reference 3.2)."""
+"""The shared sandbox pay bill, which refuses buy-goods pushes at once."""
 
 
 class ShortCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""C2B: addresses, payments at the counter, validation, confirmation (Daraja reference 6)."""
+"""C2B: addresses, payments at the counter, validation, confirmation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Daraja posts to CallBackURL: the truth, and the ways to lie (Daraja reference 3.4)."""
+"""What Daraja posts to CallBackURL: the truth, and the ways to lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Daraja says no: error codes, HTTP statuses, texts (Daraja reference 3.3, 4.2)."""
+"""How Daraja says no: error codes, HTTP statuses, texts."""
 
 from __future__ import annotations
 
@@ -58,4 +58,4 @@ class Refused(Exception):
 
 
 class BadCredentials(Exception):
-    """Wrong consumer key or secret: an answer with an empty body (Daraja reference 2)."""
+    """Wrong consumer key or secret: an answer with an empty body."""

@@ -1,4 +1,4 @@
-"""The formats of request fields, checked in the order of one table (Daraja reference 3.1, 4)."""
+"""The formats of request fields, checked in the order of one table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from milango.simulator.errors import Refused
 from milango.simulator.wire import Call
 
 MAX_AMOUNT = 250_000
-"""KES, the most that one STK push may ask for (Daraja reference 19)."""
+"""KES, the most that one STK push may ask for."""
 
 FORBIDDEN_WORDS = ("mpesa", "m-pesa", "safaricom", "exe", "exec", "cmd", "sql", "query")
-"""Not in C2B addresses, wherever and in whatever case (Daraja reference 6.2)."""
+"""Not in C2B addresses, wherever and in whatever case."""
 
 _SHORT_CODE = re.compile(r"\d{5,7}", re.ASCII)
 _PHONE = re.compile(r"254[17]\d{8}", re.ASCII)

@@ -1,4 +1,4 @@
-"""Daraja's ids and M-Pesa's receipts in their real formats (Daraja reference 1.3), EAT clock."""
+"""Daraja's ids and M-Pesa's receipts in their real formats, EAT clock."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _day_prefix(at: datetime) -> str:
 
 
 def no_receipt(at: datetime) -> str:
-    """What stands where a receipt would, when there is none (Daraja reference 1.3)."""
+    """What stands where a receipt would, when there is none."""
     return _day_prefix(at) + "0000000"
 
 

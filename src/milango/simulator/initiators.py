@@ -1,4 +1,4 @@
-"""API operators: passwords come encrypted, three wrong ones lock (Daraja reference 16)."""
+"""API operators: passwords come encrypted, three wrong ones lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access tokens (Daraja reference 2)."""
+"""Access tokens."""
 
 from __future__ import annotations
 

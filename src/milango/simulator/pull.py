@@ -1,4 +1,4 @@
-"""Pull Transactions: what came in during the last 48 hours (Daraja reference 13)."""
+"""Pull Transactions: what came in during the last 48 hours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""STK push (Daraja reference 3)."""
+"""STK push."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def process_request(world: World, call: Call) -> Answer:
 
 
 def _admit(world: World, consumer_key: str, body: dict[str, Any]) -> tuple[Push, bool]:
-    """Check in the order of Daraja reference 22; also says whether type and PartyB fit."""
+    """Check in the order that Daraja seems to; also says whether type and PartyB fit."""
     given = fields.checked(body, _checks(world))
     short_code, kind = given["BusinessShortCode"], given["TransactionType"]
     if short_code == SANDBOX_SHORT_CODE and kind != TRANSACTION_TYPES["paybill"]:

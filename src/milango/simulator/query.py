@@ -1,4 +1,4 @@
-"""STK query (Daraja reference 4)."""
+"""STK query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a prompt can end: codes and texts, in callbacks and queries (Daraja reference 3.7, 4.1)."""
+"""How a prompt can end: codes and texts, in callbacks and queries."""
 
 from __future__ import annotations
 
@@ -76,4 +76,4 @@ OPERATOR_RESULTS: dict[str, Result] = {
     ),
     "locked": Result("8006", "The security credential is locked."),
 }
-"""What is told of a request that an API operator makes (Daraja reference 5, 7)."""
+"""What is told of a request that an API operator makes."""

@@ -1,4 +1,4 @@
-"""Transaction Status (Daraja reference 5, 7): answered at once, told later at ResultURL."""
+"""Transaction Status: answered at once, told later at ResultURL."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ async def _tell(world: World, inquiry: Inquiry, given: dict[str, str], refusal: 
 
 
 def _timed_out(inquiry: Inquiry) -> dict[str, Any]:
-    """Its body is a guess, as everyone's is: nobody has published one (Daraja reference 5)."""
+    """Its body is a guess, as everyone's is: nobody has published one."""
     return {
         "ResultType": 1,
         "ResultCode": 1,

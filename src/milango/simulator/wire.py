@@ -55,7 +55,7 @@ def json_answer(body: Any, status: int = 200) -> Answer:
 
 
 def error_answer(world: World, refused: Refused) -> Answer:
-    """Daraja's error envelope (Daraja reference 1.5)."""
+    """Daraja's error envelope."""
     error = refused.error
     body = {
         "requestId": world.ids.request_id(),
