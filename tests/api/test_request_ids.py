@@ -26,7 +26,9 @@ def test_the_callers_id_reaches_the_timeline_and_so_the_webhook(
     assert answer.headers["X-Request-ID"] == "order-1001.try-1"
     event = PaymentEvent.objects.get(type="payment.created")
     assert event.data == {"request_id": "order-1001.try-1"}
-    assert notify.request_ids([event.payment_id]) == {event.payment_id: "order-1001.try-1"}
+    assert notify.of_payments([], [event.payment_id]).requests == {
+        event.payment_id: "order-1001.try-1"
+    }
 
 
 def test_without_one_each_payment_gets_its_own(

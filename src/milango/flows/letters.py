@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from milango.core import webhooks
 from milango.core.errors import MilangoError
 from milango.core.webhooks import Told
-from milango.models import AuditEntry, MpesaCredential, Payment, PaymentEvent, WebhookEndpoint
+from milango.models import AuditEntry, MpesaCredential, Payment, WebhookEndpoint
 from milango.models.ids import parse_public_id
 
 from . import hours, notify
@@ -116,20 +116,17 @@ def signed(to: Addressee, name: str, body: bytes, now: datetime) -> dict[str, st
 def write(taken: Sequence[Taken]) -> list[Letter]:
     """The letters of these deliveries, in their order. One that cannot be written says why."""
     payments = Payment.objects.in_bulk([each.payment_id for each in taken if each.payment_id])
-    paid = [each.event_id for each in taken if each.payment_id]
-    events = PaymentEvent.objects.in_bulk(paid)
+    happened = notify.of_payments([each.event_id for each in taken if each.payment_id], payments)
     others = [each.event_id for each in taken if not each.payment_id]
     entries = AuditEntry.objects.in_bulk(others) if others else {}
-    requests = notify.request_ids(payments)
-    return [_letter(each, payments, events, entries, requests) for each in taken]
+    return [_letter(each, payments, happened, entries) for each in taken]
 
 
 def _letter(
     taken: Taken,
     payments: Mapping[Any, Payment],
-    events: Mapping[Any, PaymentEvent],
+    happened: notify.Happened,
     entries: Mapping[Any, AuditEntry],
-    requests: Mapping[UUID, str],
 ) -> Letter:
     try:
         to = addressee(taken.endpoint_id)
@@ -137,11 +134,12 @@ def _letter(
         # The database's own errors are not this letter's fault, and end the whole turn.
         return Letter(taken, None, b"", f"Its secret cannot be used ({type(error).__name__}).")
     if taken.payment_id:
-        payment, event = payments.get(taken.payment_id), events.get(taken.event_id)
+        payment = payments.get(taken.payment_id)
+        event = happened.events.get(taken.event_id)
         if payment is None or event is None:
             return Letter(taken, to, b"", "What it tells of is not there any more.")
         told = _of_payment(taken, payment, event, full_phone=to.full_phone)
-        if request := requests.get(payment.pk):
+        if request := happened.requests.get(payment.pk):
             told.data["request_id"] = request
     elif entry := entries.get(taken.event_id):
         told = _of_entry(taken, entry)
@@ -150,7 +148,7 @@ def _letter(
     return Letter(taken, to, webhooks.payload(told, to.version))
 
 
-def _of_payment(taken: Taken, payment: Payment, event: PaymentEvent, *, full_phone: bool) -> Told:
+def _of_payment(taken: Taken, payment: Payment, event: notify.Event, *, full_phone: bool) -> Told:
     document = told_document(payment, full_phone=full_phone)
     return Told(
         id=event_name(taken.event_id),

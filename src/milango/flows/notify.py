@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
+from django.db.models import Q
 
 from milango.models import Payment, PaymentEvent, WebhookDelivery
 from milango.models.ids import uuid7, uuid7_hex
@@ -33,7 +34,13 @@ class Event(msgspec.Struct):
     told: int = 0
     """Endpoints that were subscribed at that instant: so many deliveries have to exist."""
 
+    @property
+    def public_id(self) -> str:
+        """`evt_…`."""
+        return f"evt_{self.id.hex}"
+
     def row(self) -> RowOf:
+        """For `store().insert`."""
         data = msgspec.json.encode(self.data).decode()
         return (
             self.id,
@@ -71,14 +78,25 @@ def created(payment: Payment, request_id: str) -> Event:
     return next_event(payment, "payment.created", payment.created_at, data)
 
 
-def request_ids(payment_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """Under which `X-Request-ID` payments were asked for, for those where one is known.
+class Happened(NamedTuple):
+    """What a letter tells of payments beside the payments."""
 
-    One query, over an index. A webhook names it, so that it can be followed to the request.
-    """
-    first = PaymentEvent.objects.filter(payment_id__in=list(payment_ids), seq=1)
-    rows = first.values_list("payment_id", "data")
-    return {payment_id: data["request_id"] for payment_id, data in rows if "request_id" in data}
+    events: dict[UUID, Event]
+    """By their ids."""
+    requests: dict[UUID, str]
+    """By payment: under which `X-Request-ID` it was asked for, where one is known. A webhook names
+    it, so that it can be followed to the request."""
+
+
+def of_payments(event_ids: Sequence[UUID], payment_ids: Iterable[UUID]) -> Happened:
+    """These events, and the first event of each payment, which keeps the request. One query."""
+    first = Q(payment_id__in=list(payment_ids), seq=1)
+    rows = PaymentEvent.objects.filter(Q(pk__in=event_ids) | first)
+    found = [Event(*row) for row in rows.values_list(*Event.__struct_fields__)]
+    requests = {
+        each.payment_id: each.data["request_id"] for each in found if "request_id" in each.data
+    }
+    return Happened({each.id: each for each in found}, requests)
 
 
 def write(events: Iterable[Event]) -> None:

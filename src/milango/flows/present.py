@@ -16,6 +16,7 @@ from milango.core.results import Reason
 from milango.models import Payment, PaymentEvent
 
 from . import hours
+from .notify import Event
 
 TICKET_LIFE: Final = timedelta(minutes=10)
 
@@ -154,7 +155,7 @@ def links(payment: Payment) -> dict[str, str]:
     }
 
 
-def event_document(event: PaymentEvent) -> dict[str, Any]:
+def event_document(event: PaymentEvent | Event) -> dict[str, Any]:
     """One entry of a payment's timeline."""
     return {
         "id": event.public_id,
