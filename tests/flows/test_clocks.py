@@ -227,6 +227,16 @@ def test_another_machines_token_is_used_for_its_life(right, credential, life, sh
     assert token.access_token == ("theirs" if shared else "another")
 
 
+@pytest.mark.postgres
+def test_a_process_that_has_asked_nobody_yet_hears_the_time_first(right, monkeypatch) -> None:
+    clock.hear(None)
+    monkeypatch.setattr(hours._heard, "at", float("-inf"))
+    monkeypatch.setattr(hours._heard, "complained", True)
+    assert abs(hours.now() - right()) > SOON, "it believes its own clock"
+    entry = audit.record("cli:asha", "test", "test")
+    assert abs(entry.at - right()) < SOON
+
+
 def test_so_long_ago_is_counted_from_the_right_time(right) -> None:
     told = [instant(SINCE.convert(text, None, None)) for text in ("2h", "2026-03-14")]
     assert abs(right() - timedelta(hours=2) - told[0]) < SOON

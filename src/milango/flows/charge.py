@@ -54,6 +54,7 @@ def charge(
     Declined (no prompt was sent; `daraja_refused`: the payment is Failed) or DarajaBusy (nothing
     happened and nothing is kept). An unknown outcome raises nothing: the payment is Pending.
     """
+    hours.look()
     opening = draft(caller, request, idempotency_key=idempotency_key, peer=peer)
     with _span(opening):
         return _charge(opening)

@@ -40,13 +40,12 @@ def push(merchant: str, no_wait: bool, **given: str) -> None:
     """
     from milango.core.errors import MilangoError
     from milango.core.phones import mask
-    from milango.flows import audit, charge, hours
+    from milango.flows import audit, charge
     from milango.flows.callers import owner_of
 
     caller = owner_of(merchant_named(merchant))
     try:
         request = _request(given)
-        hours.look()
         payment = charge.charge(caller, request)
     except MilangoError as error:
         for each in getattr(error, "errors", [error]):
