@@ -272,10 +272,15 @@ def test_more_dead_endpoints_than_places_keep_nobody_waiting_long(merchant, shop
         assert time.monotonic() - began < 5
 
 
-def test_no_more_attempts_begin_side_by_side_than_are_brisk(
-    merchant, shop, worker, monkeypatch
-) -> None:
+@pytest.fixture
+def four_are_brisk(monkeypatch) -> None:
+    """Set before the worker starts, which reads it ahead of each turn."""
     monkeypatch.setattr(deliver, "BRISK", 4)
+
+
+def test_no_more_attempts_begin_side_by_side_than_are_brisk(
+    four_are_brisk, merchant, shop, worker
+) -> None:
     shop.drip, shop.body = 0.03, b"ok"
     make_due(merchant, [endpoints.add(merchant, shop.url, actor="test")], 40)
     wait_for(lambda: len(shop.got) == 40 and all_delivered())
