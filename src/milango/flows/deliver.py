@@ -46,7 +46,7 @@ BACK_OFF: Final = 5.0
 MOST: Final = 2_000
 """Attempts that one worker has under way."""
 
-BRISK: Final = 192
+BRISK: Final = 384
 """As many of them are young: more would wait for this process's turn, not for an answer, and open
 connections that nobody needs. Found with `make bench ARGS="--only webhooks"`."""
 
