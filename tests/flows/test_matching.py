@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from milango.core.errors import InvalidRequest
+from milango.core.errors import Declined, InvalidRequest
 from milango.core.payments import Source
 from milango.flows import check, matching, reversals, words
 from milango.flows.book import Line, book
@@ -96,9 +96,9 @@ def test_a_word_says_no_other_amount_than_mpesa(pay) -> None:
     first, second = pay(), pay()
     waiting(first)
     third = pay(amount=60)
-    _, settled = words.speak(third, "paid", reason="so I heard", actor="cli:asha", receipt=CODE)
-    assert settled
-    assert settled.verdict == "doubt:other_amount"
+    with pytest.raises(InvalidRequest, match="It is KES 50"):
+        words.speak(third, "paid", reason="so I heard", actor="cli:asha", receipt=CODE)
+    assert not OperatorWord.objects.exists()
     assert Receipt.objects.get().payment is None
     match(second)
     assert second.status == "Success"
@@ -130,3 +130,34 @@ def test_a_receipt_is_matched_as_mpesa_told_it_and_no_other_text_is(pay) -> None
     matching.match(payment, "old1", reason="the slip", actor="cli:asha")
     payment.refresh_from_db()
     assert (payment.status, payment.receipt_number) == ("Success", "OLD1")
+
+
+def test_a_part_that_went_back_does_not_make_the_payment_reversed(pay) -> None:
+    payment = pay()
+    settle_many([accepted(payment), paid(payment)])
+    back = Line(receipt=CODE, amount=Decimal(20), paid_at=timezone.now(), phone=PAYER)
+    with transaction.atomic():
+        reversals.note(payment.credential, [back], Source.PULL)
+    with pytest.raises(InvalidRequest, match="It is KES 20"):
+        words.speak(payment, "reversed", reason="they rang", actor="cli:asha", receipt=CODE)
+    payment.refresh_from_db()
+    assert payment.status == "Success"
+    assert Reversal.objects.get().payment is None
+
+
+def test_what_does_not_fit_any_more_is_not_approved(pay) -> None:
+    payment = pay(amount=3_000)
+    settle_many([accepted(payment), paid(payment)])
+    word, settled = words.speak(
+        payment, "reversed", reason="they rang", actor="cli:asha", receipt=CODE
+    )
+    assert settled is None
+    back = Line(receipt=CODE, amount=Decimal(200), paid_at=timezone.now(), phone=PAYER)
+    with transaction.atomic():
+        reversals.note(payment.credential, [back], Source.PULL)
+    with pytest.raises(Declined) as outdated:
+        words.approve(word, actor="cli:juma")
+    assert outdated.value.code == "word_outdated"
+    payment.refresh_from_db()
+    assert payment.status == "Success"
+    assert Reversal.objects.get().payment is None

@@ -10,14 +10,12 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from milango.core.errors import InvalidRequest
-from milango.core.payments import SKEW, Outcome, Status
+from milango.core.payments import Outcome
 from milango.core.receipts import typed
 from milango.models import MpesaCredential, OperatorWord, Payment, Receipt, Reversal
 
 from .settle import Settled
-from .words import say
-
-Waiting = Receipt | Reversal
+from .words import Waiting, say
 
 
 def receipts(credential: MpesaCredential) -> QuerySet[Receipt]:
@@ -36,9 +34,6 @@ def match(
     """Say that the money with this receipt is this payment's. None beside the word: a second
     person has to approve it. Raises InvalidRequest where it cannot be so; nothing is written."""
     waiting = _waiting(payment.credential, code)
-    problem = _why_not(waiting, payment)
-    if problem:
-        raise InvalidRequest(f"{problem} Nothing was changed.", field="receipt")
     says = Outcome.PAID if isinstance(waiting, Receipt) else Outcome.REVERSED
     return say(payment, says.value, reason=reason, actor=actor, code=waiting.code)
 
@@ -54,17 +49,3 @@ def _waiting(credential: MpesaCredential, text: str) -> Waiting:
         )
         raise InvalidRequest(message, field="receipt")
     return found
-
-
-def _why_not(waiting: Waiting, payment: Payment) -> str:
-    """Why the money cannot be this payment's; an empty text: it can."""
-    if waiting.amount != payment.amount:
-        return f"It is KES {waiting.amount}, and the payment asks for KES {payment.amount}."
-    if isinstance(waiting, Reversal):
-        paid = payment.status in {Status.SUCCESS, Status.REVERSED}
-        return "" if paid else f"The payment is {payment.status}: nothing can go back from it."
-    if payment.receipt_number or payment.status in {Status.REVERSED, Status.VOIDED}:
-        return f"The payment is {payment.status}, with {payment.receipt_number or 'no receipt'}."
-    if waiting.paid_at and waiting.paid_at < payment.created_at - SKEW:
-        return "It was paid before the payment was asked for."
-    return ""

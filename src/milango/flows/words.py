@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
 from django.db import transaction
-from django.db.models import Model, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 
 from milango.conf import conf
 from milango.core import receipts
 from milango.core.errors import Declined, InvalidRequest
-from milango.core.payments import Evidence, Outcome, Source
+from milango.core.payments import SKEW, Evidence, Outcome, Source, Status
 from milango.models import Installation, OperatorWord, Payment, Receipt, Reversal
 
 from . import audit, hours
@@ -33,7 +33,8 @@ DAY: Final = timedelta(days=1)
 DOORS: Final = ("admin", "cli")
 """Where people speak, as their names begin."""
 
-M = TypeVar("M", bound=Model)
+Waiting = Receipt | Reversal
+"""Money that M-Pesa has told of, and that is no payment's yet."""
 
 
 def speak(
@@ -51,7 +52,10 @@ def speak(
 def say(
     payment: Payment, says: str, *, reason: str, actor: str, code: str
 ) -> tuple[OperatorWord, Settled | None]:
-    """The same, with a receipt as M-Pesa has told it: its form is M-Pesa's affair."""
+    """The same, with a receipt as M-Pesa has told it: its form is M-Pesa's affair.
+
+    Raises InvalidRequest, too, where the money with this receipt cannot be this payment's.
+    """
     outcome = SAYABLE.get(says)
     if outcome is None:
         raise InvalidRequest(f"Say one of: {', '.join(SAYABLE)}.", field="outcome")
@@ -61,6 +65,7 @@ def say(
     with transaction.atomic(durable=True):
         # One word at a time, so that two of them cannot both fit below a limit.
         list(Installation.objects.select_for_update().filter(pk=1))
+        payment = Payment.objects.select_related("merchant").get(pk=payment.pk)
         word = OperatorWord.objects.create(
             merchant_id=payment.merchant_id,
             payment=payment,
@@ -71,6 +76,8 @@ def say(
             spoken_by=actor,
             spoken_at=now,
         )
+        if problem := _why_not(word):
+            raise InvalidRequest(f"{problem} Nothing was changed.", field="receipt")
         _audit(word, "payment.word_spoken", actor)
         settled = _apply(word, now) if _counts_alone(word, now) else None
     return word, settled
@@ -80,7 +87,8 @@ def approve(word: OperatorWord, *, actor: str) -> Settled:
     """Agree with another person's word; it counts from now on.
 
     Raises Declined `second_person_needed` for one's own word, `already_applied` for one that
-    counts already, and `word_withdrawn` for one that never will.
+    counts already, `word_withdrawn` for one that never will, and `word_outdated` where what has
+    happened since does not allow it any more.
     """
     now = hours.heard()
     with transaction.atomic(durable=True):
@@ -88,6 +96,9 @@ def approve(word: OperatorWord, *, actor: str) -> Settled:
         if row.spoken_by in _names_of(actor):
             message = "Another person has to approve this: you have said it. Nothing was changed."
             raise Declined("second_person_needed", message)
+        if problem := _why_not(row):
+            message = f"{problem} It was otherwise when this was said. Nothing was changed."
+            raise Declined("word_outdated", message)
         row.approved_by = actor
         _audit(row, "payment.word_approved", actor)
         return _apply(row, now)
@@ -156,7 +167,9 @@ def _sum(words: object) -> Decimal:
 def _apply(word: OperatorWord, now: datetime) -> Settled:
     word.applied_at = now
     word.save(update_fields=["applied_at", "approved_by"])
-    told = _told_of_the_receipt(word)
+    # A word cannot say otherwise of money than M-Pesa has told.
+    money = _money_of(word)
+    told = money if isinstance(money, Receipt) else None
     (settled,) = settle_many(
         [
             Evidence(
@@ -174,20 +187,37 @@ def _apply(word: OperatorWord, now: datetime) -> Settled:
             )
         ]
     )
-    if word.outcome == Outcome.REVERSED:
-        _unmatched(Reversal, word).update(payment=word.payment)
+    if isinstance(money, Reversal) and settled.status == Status.REVERSED:
+        Reversal.objects.filter(pk=money.pk).update(payment=word.payment)
     return settled
 
 
-def _told_of_the_receipt(word: OperatorWord) -> Receipt | None:
-    """What M-Pesa has told of money that waits for its payment: a word cannot say otherwise."""
-    is_paid = word.receipt and word.outcome == Outcome.PAID
-    return _unmatched(Receipt, word).first() if is_paid else None
+def _money_of(word: OperatorWord) -> Waiting | None:
+    """What M-Pesa has told of the money that a word names, while it waits for its payment."""
+    mine = {"credential": word.payment.credential_id, "code": word.receipt, "payment": None}
+    if word.receipt and word.outcome == Outcome.PAID:
+        return Receipt.objects.filter(**mine).first()
+    if word.receipt and word.outcome == Outcome.REVERSED:
+        return Reversal.objects.filter(**mine).first()
+    return None
 
 
-def _unmatched(model: type[M], word: OperatorWord) -> QuerySet[M]:
-    mine = {"credential": word.payment.credential_id, "code": word.receipt}
-    return model._default_manager.filter(payment=None, **mine)
+def _why_not(word: OperatorWord) -> str:
+    """Why the money that a word names cannot be its payment's; an empty text: it can, or M-Pesa
+    has told nothing of it."""
+    money, payment = _money_of(word), word.payment
+    if money is None:
+        return ""
+    if money.amount != payment.amount:
+        return f"It is KES {money.amount}, and the payment asks for KES {payment.amount}."
+    if isinstance(money, Reversal):
+        paid = payment.status in {Status.SUCCESS, Status.REVERSED}
+        return "" if paid else f"The payment is {payment.status}: nothing can go back from it."
+    if payment.receipt_number or payment.status in {Status.REVERSED, Status.VOIDED}:
+        return f"The payment is {payment.status}, with {payment.receipt_number or 'no receipt'}."
+    if money.paid_at and money.paid_at < payment.created_at - SKEW:
+        return "It was paid before the payment was asked for."
+    return ""
 
 
 def _audit(word: OperatorWord, action: str, actor: str) -> None:
