@@ -14,8 +14,8 @@ from milango.core.payments import Source
 from milango.flows import check, matching, reversals, words
 from milango.flows.book import Line, book
 from milango.flows.settle import Settled, settle_many
-from milango.models import AuditEntry, OperatorWord, Payment, Receipt, Reversal
-from tests.people import PAYER, make_credential, make_merchant
+from milango.models import AuditEntry, Doubt, OperatorWord, Payment, Receipt, Reversal
+from tests.people import OTHER_PAYER, PAYER, make_credential, make_merchant
 
 from .conftest import accepted, paid
 
@@ -161,3 +161,15 @@ def test_what_does_not_fit_any_more_is_not_approved(pay) -> None:
     payment.refresh_from_db()
     assert payment.status == "Success"
     assert Reversal.objects.get().payment is None
+
+
+def test_a_word_that_names_another_payers_receipt_is_contradicted_by_mpesa(pay) -> None:
+    first, second = pay(phone=OTHER_PAYER), pay()
+    words.speak(first, "paid", reason="so I heard", actor="cli:asha", receipt=CODE)
+    line = Line(receipt=CODE, amount=Decimal(50), paid_at=timezone.now(), phone=PAYER)
+    for _ in range(2):
+        with transaction.atomic():
+            book(second.credential, [line], Source.C2B, listed=True)
+    assert Doubt.objects.get().payment == first
+    assert Doubt.objects.get().kind == "other_payer"
+    assert Receipt.objects.get().payment == first, "a person decides whose it is"

@@ -44,8 +44,8 @@ DOUBTS: Final = {
         ASK,
     ),
     "other_payer": Meaning(
-        "Transaction Status names another payer than the one who was prompted. It did not count.",
-        "Ask the payer for the message with the receipt, and compare.",
+        "M-Pesa names another payer than the one who was prompted. It did not count.",
+        "Ask the payer for the message with the receipt, and compare: whose the money is may wait.",
     ),
     "before_request": Meaning(
         "The money that was named moved before it was asked for. It did not count.",

@@ -106,8 +106,15 @@ def book(
 
 
 def _is_told(payment: Payment, line: Line) -> bool:
-    """Settled with this very receipt: nothing that the line could add."""
-    return payment.status == Status.SUCCESS and payment.receipt_number == line.receipt
+    """Settled with this very receipt: nothing that the line could add, but that it is wrong."""
+    is_settled = payment.status == Status.SUCCESS and payment.receipt_number == line.receipt
+    return is_settled and not _names_another(payment, line)
+
+
+def _names_another(payment: Payment, line: Line) -> bool:
+    """Whether the receipt of a prompted payment was paid by somebody else: then an operator's word
+    has named the wrong receipt, and its money is another payment's."""
+    return payment.requested_by != "payer" and not phones.may_be(payment.phone, line.phone)
 
 
 class Several:
@@ -298,4 +305,5 @@ def _evidence(payment: Payment, line: Line, source: Source, *, listed: bool) -> 
         paid_at=line.paid_at if line.is_timed else None,
         code="0",
         listed=listed,
+        problem="other_payer" if _names_another(payment, line) else "",
     )
