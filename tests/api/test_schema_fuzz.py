@@ -64,7 +64,7 @@ def examples(number: int) -> settings:
 
 
 @schema.exclude(path_regex="/webhook-").parametrize()
-@examples(40)
+@examples(25)
 def test_no_answer_is_undocumented(case: Any, key: str, known: dict[str, str], daraja: Daraja):
     _try(case, key, known)
 

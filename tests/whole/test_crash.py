@@ -84,7 +84,7 @@ def test_killed_after_the_request_went_out_the_payment_stays_in_doubt(
     assert sweep()["never_sent"] == 0, "unknown is not failure"
     daraja.idle()
     assert len(daraja.ledger()) <= 1, "never prompted twice"
-    OpenPrompt.objects.update(until=timezone.now())
+    OpenPrompt.objects.update(until=timezone.now() - timedelta(minutes=1))
     daraja.settings(push_delay_ms=0)
     daraja.story(PAYER, "paid")
     second = ask_again(paybill, request, key="order-2")
