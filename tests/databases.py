@@ -107,7 +107,7 @@ def _migrate() -> None:
 
 def _copy(to: str) -> None:
     if is_postgres():
-        _as_postgres(f"CREATE DATABASE {to} TEMPLATE {TABLES}")
+        as_postgres(f"CREATE DATABASE {to} TEMPLATE {TABLES}")
         return
     import sqlite3
     from contextlib import closing
@@ -116,7 +116,8 @@ def _copy(to: str) -> None:
         tables.backup(own)
 
 
-def _as_postgres(statement: str) -> None:
+def as_postgres(statement: str) -> None:
+    """Runs a statement about databases on the server of this run."""
     import psycopg
 
     host = os.environ[SOCKET]

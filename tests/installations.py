@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from milango import sealing
@@ -28,16 +27,14 @@ def database(folder: Path) -> Iterator[str]:
         yield _sqlite(Path(shutil.copyfile(tables / "db.sqlite3", folder / "db.sqlite3")))
         return
     name = f"work_{uuid4().hex[:12]}"
-    with closing(_server()) as server:
-        server.execute(f"CREATE DATABASE {name} TEMPLATE {_TABLES}")
-        yield _postgres(name)
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    databases.as_postgres(f"CREATE DATABASE {name} TEMPLATE {_TABLES}")
+    yield _postgres(name)
+    databases.as_postgres(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _make(folder: Path) -> None:
     if databases.is_postgres():
-        with closing(_server()) as server:
-            server.execute(f"CREATE DATABASE {_TABLES}")
+        databases.as_postgres(f"CREATE DATABASE {_TABLES}")
         _migrate(_postgres(_TABLES))
     else:
         _migrate(_sqlite(folder / "db.sqlite3"))
@@ -61,10 +58,3 @@ def _sqlite(file: Path) -> str:
 
 def _postgres(name: str) -> str:
     return f"postgres://postgres@/{name}?host={databases.chosen()['HOST']}"
-
-
-def _server() -> Any:
-    import psycopg
-
-    host = databases.chosen()["HOST"]
-    return psycopg.connect(host=host, user="postgres", dbname="postgres", autocommit=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from milango.core.payments import Source
@@ -24,7 +23,7 @@ from milango.models.ids import first_uuid7
 from tests.people import PAYER, make_credential, make_merchant
 from tests.statement_files import Entry, as_csv, receipt_of, rows
 
-from .conftest import accepted, asked_daraja, make_payment, original, paid
+from .conftest import accepted, asked_daraja, at_once, make_payment, original, paid
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
@@ -33,26 +32,10 @@ numbers = count(1)
 
 
 def together(works: list[Callable[[], Any]]) -> None:
-    """Do all of it at the same instant, each with a connection of its own."""
-    start, wrong = threading.Barrier(len(works)), []
-
-    def do(work: Callable[[], Any]) -> None:
-        start.wait()
-        try:
-            for outcome in work() or []:
-                if isinstance(outcome, Exception):
-                    wrong.append(outcome)
-        except Exception as error:
-            wrong.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=do, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert not wrong
+    """Do all of it at the same instant; nothing is refused, and nothing goes wrong."""
+    for given in at_once(*works):
+        assert not isinstance(given, Exception)
+        assert not [each for each in given or [] if isinstance(each, Exception)]
 
 
 def booked(credential: MpesaCredential, line: Line, source: Source) -> None:

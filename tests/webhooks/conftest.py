@@ -8,13 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from milango.flows import bell, deliver, endpoints
-from milango.models import Merchant, MpesaCredential, WebhookEndpoint
+from milango.models import Merchant, MpesaCredential, WebhookDelivery, WebhookEndpoint
+from milango.models.ids import uuid7
 from tests.people import make_credential, make_merchant
 from tests.servers import serve
 
@@ -76,6 +79,24 @@ def wait_for(fact: Callable[[], Any], seconds: float = 10) -> None:
     while not fact():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+def make_due(
+    merchant: Merchant, told: list[WebhookEndpoint], number: int, *, seconds_ago: int = 0
+) -> None:
+    """So many deliveries to each of these endpoints."""
+    due_at = timezone.now() - timedelta(seconds=seconds_ago)
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(
+            endpoint=to,
+            merchant=merchant,
+            event_id=uuid7(),
+            event_type="ping",
+            next_attempt_at=due_at,
+        )
+        for to in told
+        for _ in range(number)
+    )
 
 
 @contextmanager

@@ -17,10 +17,9 @@ from milango.core.webhooks import RETRY_AFTER
 from milango.flows import deliver, endpoints, letters
 from milango.flows.settle import settle_many
 from milango.models import AuditEntry, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from milango.models.ids import uuid7
 from milango.signals import endpoint_disabled
 from tests.flows.conftest import accepted, failed, make_payment, paid
-from tests.webhooks.conftest import receiving, wait_for
+from tests.webhooks.conftest import make_due, receiving, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -225,22 +224,6 @@ def test_what_the_endpoint_says_is_kept_as_four_kilobytes_of_readable_text(
     assert kept.status == 500
     assert kept.answer.startswith("<script>alert(1)</script>  [31m\ufffd x")
     assert len(kept.answer) <= 4_096
-
-
-def make_due(merchant, told, number: int, *, seconds_ago: int = 0) -> None:
-    """So many deliveries to each of these endpoints."""
-    due_at = timezone.now() - timedelta(seconds=seconds_ago)
-    WebhookDelivery.objects.bulk_create(
-        WebhookDelivery(
-            endpoint=to,
-            merchant=merchant,
-            event_id=uuid7(),
-            event_type="ping",
-            next_attempt_at=due_at,
-        )
-        for to in told
-        for _ in range(number)
-    )
 
 
 def test_a_dead_endpoint_does_not_slow_the_others(merchant, shop, worker) -> None:

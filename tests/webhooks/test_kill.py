@@ -19,9 +19,8 @@ from django.utils import timezone
 from milango.flows import deliver, endpoints
 from milango.flows.due import LEASE
 from milango.models import WebhookAttempt, WebhookDelivery
-from milango.models.ids import uuid7
 from milango.outbound import Answer
-from tests.webhooks.conftest import wait_for
+from tests.webhooks.conftest import make_due, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,16 +65,7 @@ def test_killed_while_the_endpoint_thinks_it_is_delivered_again_with_the_same_id
 
 
 def test_three_workers_side_by_side_tell_each_event_once(merchant, endpoint, shop) -> None:
-    WebhookDelivery.objects.bulk_create(
-        WebhookDelivery(
-            endpoint=endpoint,
-            merchant=merchant,
-            event_id=uuid7(),
-            event_type="ping",
-            next_attempt_at=timezone.now(),
-        )
-        for _ in range(500)
-    )
+    make_due(merchant, [endpoint], 500)
     stop = threading.Event()
     with another_process(), another_process():
         thread = threading.Thread(target=deliver.run, args=(stop,))

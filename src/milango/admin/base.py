@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django import forms
 from django.contrib.admin import SimpleListFilter
@@ -20,7 +21,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import INPUT_CLASSES
 
-from milango.models import Membership, Merchant
+from milango.models import Membership, Merchant, Payment
 from milango.models.fields import encrypted_fields
 
 HIDDEN = ("hash", "mac", "callback_token_hash", "standing")
@@ -53,6 +54,11 @@ def link_to(model: type[Model], pk: object, text: str) -> SafeString:
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
     page = reverse(name, args=[pk])
     return format_html('<a href="{}" class="{}">{}</a>', page, LINK, long(text))
+
+
+def payment_link(payment_id: UUID | None) -> SafeString | None:
+    """A link to a payment's page; None where a row has no payment."""
+    return link_to(Payment, payment_id, f"pay_{payment_id.hex}") if payment_id else None
 
 
 def merchants_of(request: HttpRequest) -> QuerySet[Merchant]:

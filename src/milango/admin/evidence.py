@@ -20,7 +20,6 @@ from milango.models import (
     Doubt,
     InboundCallback,
     Merchant,
-    Payment,
     StatementImport,
 )
 
@@ -30,8 +29,8 @@ from .base import (
     ScopedAdmin,
     WaitsFilter,
     actor_of,
-    link_to,
     long,
+    payment_link,
 )
 from .errands import page_of
 
@@ -91,7 +90,7 @@ class InboundCallbackAdmin(ReadOnlyAdmin):
     @admin.display(description="payment", empty_value="none")
     def about(self, row: Any) -> SafeString | None:
         """The one that it tells of, also where only its receipt leads there."""
-        return link_to(Payment, row.about, f"pay_{row.about.hex}") if row.about else None
+        return payment_link(row.about)
 
     @admin.display(description="body")
     def bytes(self, row: InboundCallback) -> str:

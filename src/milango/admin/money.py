@@ -36,13 +36,9 @@ from .base import (
     actor_of,
     link_to,
     merchants_of,
+    payment_link,
 )
 from .evidence import shown_body
-
-
-def payment_link(row: Any) -> SafeString | None:
-    """A link to the payment of a row."""
-    return link_to(Payment, row.payment_id, f"pay_{row.payment_id.hex}") if row.payment_id else None
 
 
 class EventInline(ReadOnlyInline):
@@ -106,11 +102,12 @@ class GrantInline(ReadOnlyInline):
 MOST_CONFIRMATIONS: Final = 20
 
 
-def kes(amount: object) -> SafeString:
-    """An amount in KES, its digits below each other."""
-    text = "" if amount is None else f"{amount:,.2f}"
+@admin.display(description="KES", ordering="amount")
+def amount_kes(row: Any) -> SafeString:
+    """The column of a row's amount: in KES, the digits below each other."""
     return format_html(
-        '<span style="white-space: nowrap; font-variant-numeric: tabular-nums">{}</span>', text
+        '<span style="white-space: nowrap; font-variant-numeric: tabular-nums">{}</span>',
+        "" if row.amount is None else f"{row.amount:,.2f}",
     )
 
 
@@ -120,7 +117,7 @@ class PaymentAdmin(ReadOnlyAdmin):
 
     list_display = (
         "created_at",
-        "amount_kes",
+        amount_kes,
         "status",
         "reason",
         "phone",
@@ -210,11 +207,6 @@ class PaymentAdmin(ReadOnlyAdmin):
             found |= queryset.filter(phone=normalise(search_term))
         return found, doubled
 
-    @admin.display(description="KES", ordering="amount")
-    def amount_kes(self, payment: Payment) -> SafeString:
-        """What was asked."""
-        return kes(payment.amount)
-
 
 @admin.register(AccessGrant)
 class AccessGrantAdmin(ReadOnlyAdmin):
@@ -250,15 +242,10 @@ class WaitingAdmin(ReadOnlyAdmin):
         right = f"{self.opts.app_label}.change_{self.opts.model_name}"
         return bool(request.user.has_perm(right))
 
-    @admin.display(description="KES", ordering="amount")
-    def amount_kes(self, row: Any) -> SafeString:
-        """As M-Pesa told it."""
-        return kes(row.amount)
-
     @admin.display(description="payment", empty_value="waits for its payment")
     def whose(self, row: Any) -> SafeString | None:
         """The payment that it belongs to."""
-        return payment_link(row)
+        return payment_link(row.payment_id)
 
     @admin.action(description="Match the chosen one to a payment", permissions=["match"])
     def match(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -286,7 +273,7 @@ class WaitingAdmin(ReadOnlyAdmin):
 class ReceiptAdmin(WaitingAdmin):
     """M-Pesa's transaction codes, and the payments that they settled."""
 
-    list_display = ("code", "amount_kes", "short_code", "environment", "whose", "created_at")
+    list_display = ("code", amount_kes, "short_code", "environment", "whose", "created_at")
     list_filter = ("environment", ("payment", admin.EmptyFieldListFilter))
     search_fields = ("=code",)
     search_help_text = "A whole receipt."
@@ -302,7 +289,7 @@ class ReceiptAdmin(WaitingAdmin):
 class ReversalAdmin(WaitingAdmin):
     """Money that went back, and the payments that it had come with."""
 
-    list_display = ("code", "amount_kes", "source", "whose", "reversed_at", "merchant")
+    list_display = ("code", amount_kes, "source", "whose", "reversed_at", "merchant")
     list_filter = (MerchantFilter, ("payment", admin.EmptyFieldListFilter))
     list_select_related = ("merchant", "payment")
     search_fields = ("=code",)
@@ -345,7 +332,7 @@ STATES: Final[dict[str, dict[str, Any]]] = {
 class OperatorWordAdmin(ReadOnlyAdmin):
     """What people said about payments; large amounts wait for a second person."""
 
-    list_display = ("spoken_at", "outcome", "amount_kes", "whose", "reason", "spoken_by", "state")
+    list_display = ("spoken_at", "outcome", amount_kes, "whose", "reason", "spoken_by", "state")
     list_filter = (WordFilter, MerchantFilter, "outcome")
     list_select_related = ("payment",)
     actions = ("approve", "withdraw")
@@ -355,15 +342,10 @@ class OperatorWordAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("state",)
 
-    @admin.display(description="KES", ordering="amount")
-    def amount_kes(self, row: OperatorWord) -> SafeString:
-        """What the payment is about."""
-        return kes(row.amount)
-
     @admin.display(description="payment")
     def whose(self, row: OperatorWord) -> SafeString | None:
         """The payment that it is about."""
-        return payment_link(row)
+        return payment_link(row.payment_id)
 
     @admin.display(description="state")
     def state(self, row: OperatorWord) -> str:

@@ -48,7 +48,7 @@ MOST: Final = 2_000
 
 BRISK: Final = 384
 """As many of them are young: more would wait for this process's turn, not for an answer, and open
-connections that nobody needs. Found with `make bench ARGS="--only webhooks"`."""
+connections that nobody needs. `make bench ARGS="--only webhooks"` shows what it is worth."""
 
 YOUNG: Final = 0.5
 """Seconds after which an attempt waits for its endpoint, and keeps nobody else from beginning."""
