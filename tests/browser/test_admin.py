@@ -1,4 +1,4 @@
-"""The admin's lists on a desktop and on a phone: nothing is wider than the screen."""
+"""The admin's lists on a desktop and on a phone: nothing is wider than the screen, or cut off."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 LISTS = ("receipt", "operatorword", "inboundcallback", "errand", "statementimport")
 TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll("#result_list td")]
     .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent.trim())"""
+CUT_OFF = """() => [...document.querySelectorAll("#result_list td")]
+    .filter(each => each.scrollHeight > each.clientHeight + 1)
+    .map(each => each.textContent.trim())"""
 
 
 @pytest.fixture
@@ -65,10 +68,13 @@ def visit(page: Page, live_server: Any, name: str, what: str = "changelist") -> 
     page.goto(live_server.url + reverse(f"admin:milango_{name}_{what}"))
 
 
-def test_no_list_is_wider_than_the_screen(page: Page, live_server: Any) -> None:
+def test_no_list_is_wider_than_the_screen_and_nothing_in_it_is_cut_off(
+    page: Page, live_server: Any
+) -> None:
     for name in LISTS:
         visit(page, live_server, name)
         assert page.evaluate(TOO_WIDE) == [], name
+        assert page.evaluate(CUT_OFF) == [], name
         picture(page, f"admin-{name}-{page.viewport_size['width']}")  # type: ignore[index]
     visit(page, live_server, "statementimport", "add")
     page.get_by_role("button", name="Import and compare").wait_for()

@@ -152,6 +152,11 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
     shown_lookups: ClassVar[tuple[str, ...]] = ()
     """Lookups in the address that are allowed besides the filters."""
 
+    class Media:
+        """What is amiss with Unfold's lists on a phone."""
+
+        css: ClassVar = {"all": ["milango/admin.css"]}
+
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         """With every input dressed."""
         form = super().get_form(request, obj, **kwargs)
