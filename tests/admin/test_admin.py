@@ -523,3 +523,16 @@ def test_a_word_is_withdrawn_by_who_said_it_and_by_who_may_approve_it(staff, own
         "counts": set(),
         "withdrawn": {own, others},
     }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_somebody_with_the_longest_name_may_speak_too(owner, mine) -> None:
+    User.objects.filter(username="owner").update(username="o" * 150)
+    payment = make_payment(mine["credential"], amount=9_000)
+    word, _ = words.speak(payment, "paid", reason="the till slip", actor="cli:asha")
+    asked = {"action": "approve", "_selected_action": word.pk}
+    owner.post(url(OperatorWord, "changelist"), asked, follow=True)
+    word.refresh_from_db()
+    assert word.approved_by == "admin:" + "o" * 74
+    payment.refresh_from_db()
+    assert payment.status == "Success"

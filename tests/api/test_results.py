@@ -14,9 +14,9 @@ from django.utils import timezone
 from milango.core.payments import Source
 from milango.daraja import DynamicMpesaClient
 from milango.daraja.questions import StatusAccepted
-from milango.flows import questions, reversals
+from milango.flows import questions, reversals, words
 from milango.flows.book import Line, book
-from milango.models import CredentialState, InboundCallback, Payment, StatusQuestion
+from milango.models import CredentialState, Doubt, InboundCallback, Payment, StatusQuestion
 from tests.flows.conftest import make_payment
 from tests.people import PAYER, make_credential, make_merchant
 
@@ -125,6 +125,17 @@ BEFORE = "doubt:before_request"
 def test_what_does_not_fit_proves_nothing(asked, answer, verdict):
     assert asked.answer(**answer) == verdict
     assert asked.payment.status == "Pending"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whose_a_receipt_is_that_a_word_has_put_elsewhere_hears_of_it_too(asked):
+    mine, other = asked.payment, make_payment(asked.payment.credential, amount=51)
+    words.speak(mine, "paid", reason="so I heard", actor="cli:asha", receipt=RECEIPT)
+    assert asked.answer(Amount="51.00") == "doubt:other_amount"
+    assert set(Doubt.objects.values_list("payment", "kind")) == {
+        (mine.pk, "other_amount"),
+        (other.pk, "receipt_taken"),
+    }
 
 
 def test_an_answer_that_is_none_leaves_the_question_open_for_the_true_one(asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from decimal import Decimal
+from hashlib import sha256
 
 import phonenumbers
 import pytest
@@ -91,6 +92,40 @@ def test_the_short_way_and_the_library_know_the_same_mobile_numbers() -> None:
 def test_no_phone_number_breaks_the_reader(raw) -> None:
     with suppress(InvalidPhone):
         assert normalise(raw).startswith("254")
+
+
+HASHED = sha256(b"254712345678").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("254712345678", "0712345678", "+254712345678", "712345678"),
+        *(
+            "2547***678",
+            "07 *** 678",
+            "2547 ••• 678",
+            "254712xxxxxx",
+            "***",
+            HASHED,
+            HASHED.upper(),
+        ),
+        *("", " ", "not provided"),
+    ],
+)
+def test_a_number_as_m_pesa_writes_it_may_be_the_payers(written: str) -> None:
+    assert phones.may_be("254712345678", written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("254712345679", "0712345679", "255712345678", "2547***679", "2541***678"),
+        *("0" + HASHED[1:], sha256(b"254712345679").hexdigest()),
+    ],
+)
+def test_a_number_as_m_pesa_writes_it_cannot_be_the_payers(written: str) -> None:
+    assert not phones.may_be("254712345678", written)
 
 
 def test_a_masked_number_shows_seven_digits() -> None:

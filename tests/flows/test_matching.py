@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
+import msgspec
 import pytest
 from django.db import transaction
 from django.utils import timezone
@@ -15,9 +17,10 @@ from milango.flows import check, matching, reversals, words
 from milango.flows.book import Line, book
 from milango.flows.settle import Settled, settle_many
 from milango.models import AuditEntry, Doubt, OperatorWord, Payment, Receipt, Reversal
+from milango.models.ids import first_uuid7
 from tests.people import OTHER_PAYER, PAYER, make_credential, make_merchant
 
-from .conftest import accepted, paid
+from .conftest import accepted, at_once, paid
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,7 +61,11 @@ def test_above_the_limit_it_waits_and_whoever_comes_first_has_the_receipt(pay) -
     word, settled = match(second)
     assert (settled, second.status) == (None, "Pending")
     settle_many([accepted(first), paid(first, CODE)])
-    assert words.approve(word, actor="cli:juma").verdict == "doubt:receipt_taken"
+    with pytest.raises(Declined) as outdated:
+        words.approve(word, actor="cli:juma")
+    assert outdated.value.code == "word_outdated"
+    assert not Doubt.objects.exists(), "nobody approved a doubt"
+    assert not AuditEntry.objects.filter(action="payment.word_approved").exists()
     second.refresh_from_db()
     assert second.status == "Pending", "a word takes no receipt from its payment"
 
@@ -163,13 +170,130 @@ def test_what_does_not_fit_any_more_is_not_approved(pay) -> None:
     assert Reversal.objects.get().payment is None
 
 
-def test_a_word_that_names_another_payers_receipt_is_contradicted_by_mpesa(pay) -> None:
-    first, second = pay(phone=OTHER_PAYER), pay()
-    words.speak(first, "paid", reason="so I heard", actor="cli:asha", receipt=CODE)
+def told(payment: Payment, **changes: object) -> None:
+    """M-Pesa tells of the receipt, twice."""
     line = Line(receipt=CODE, amount=Decimal(50), paid_at=timezone.now(), phone=PAYER)
     for _ in range(2):
         with transaction.atomic():
-            book(second.credential, [line], Source.C2B, listed=True)
-    assert Doubt.objects.get().payment == first
-    assert Doubt.objects.get().kind == "other_payer"
+            book(
+                payment.credential,
+                [msgspec.structs.replace(line, **changes)],
+                Source.C2B,
+                listed=True,
+            )
+
+
+EARLIER = timezone.now() - timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("named", "meant", "line", "doubt"),
+    [
+        ({"phone": OTHER_PAYER}, {}, {}, "other_payer"),
+        ({"amount": 60}, {}, {}, "other_amount"),
+        ({}, {"account_reference": "INV-7"}, {"reference": "inv-7"}, "other_account"),
+        (
+            {},
+            {"pk": first_uuid7(EARLIER), "created_at": EARLIER, "prompt_until": EARLIER},
+            {"paid_at": EARLIER},
+            "before_request",
+        ),
+    ],
+)
+def test_a_word_about_anothers_receipt_is_contradicted_and_both_payments_wait_for_a_person(
+    pay, named, meant, line, doubt
+) -> None:
+    first, second = pay(**named), pay(**meant)
+    words.speak(first, "paid", reason="so I heard", actor="cli:asha", receipt=CODE)
+    told(second, **line)
+    assert set(Doubt.objects.values_list("payment", "kind")) == {
+        (first.pk, doubt),
+        (second.pk, "receipt_taken"),
+    }
     assert Receipt.objects.get().payment == first, "a person decides whose it is"
+    second.refresh_from_db()
+    assert second.status == "Pending"
+    assert second.next_check_at is not None, "Daraja is asked about it"
+
+
+def test_a_word_that_mpesa_confirms_is_doubted_by_nobody(pay) -> None:
+    payment = pay()
+    words.speak(payment, "paid", reason="so I heard", actor="cli:asha", receipt=CODE)
+    pay()
+    told(payment)
+    payment.refresh_from_db()
+    assert not Doubt.objects.exists()
+    assert payment.transaction_date is not None
+    assert payment.events.filter(type="payment.succeeded").count() == 1
+
+
+def test_whoever_matches_what_mpesa_has_told_knows_its_account_number(pay) -> None:
+    first, second = pay(account_reference="INV-7"), pay(account_reference="INV-8")
+    line = Line(
+        receipt=CODE, amount=Decimal(50), paid_at=timezone.now(), phone=PAYER, reference="INV-9"
+    )
+    for _ in range(2):
+        with transaction.atomic():
+            book(first.credential, [line], Source.PULL, listed=True)
+        if Receipt.objects.get().payment is None:
+            match(second)
+    assert second.status == "Success"
+    assert not Doubt.objects.exists()
+
+
+@pytest.mark.parametrize("says", ["paid", "reversed"])
+def test_the_receipt_of_another_payment_is_refused(pay, says: str) -> None:
+    first, second = pay(), pay(amount=3_000)
+    settle_many([accepted(first), paid(first, CODE)])
+    with pytest.raises(InvalidRequest, match="another payment's"):
+        words.speak(second, says, reason="so I heard", actor="cli:asha", receipt=CODE)
+    assert not OperatorWord.objects.exists()
+
+
+def test_money_that_went_back_is_no_payment_and_money_that_came_is_no_reversal(pay) -> None:
+    first, second = pay(), pay()
+    back = Line(receipt="UCE0000BCK", amount=Decimal(50), paid_at=timezone.now(), phone=PAYER)
+    with transaction.atomic():
+        reversals.note(first.credential, [back], Source.PULL)
+    waiting(first)
+    for says, code in (("paid", "UCE0000BCK"), ("reversed", CODE)):
+        with pytest.raises(InvalidRequest):
+            words.speak(second, says, reason="so I heard", actor="cli:asha", receipt=code)
+    assert not OperatorWord.objects.exists()
+
+
+def test_a_receipt_of_another_phone_is_not_matched(pay) -> None:
+    first, second = pay(), pay()
+    waiting(first)
+    Payment.objects.filter(pk=second.pk).update(phone=OTHER_PAYER)
+    second.refresh_from_db()
+    with pytest.raises(InvalidRequest, match="another phone"):
+        match(second)
+
+
+def test_a_line_without_a_number_finds_the_payment_that_it_answers(pay) -> None:
+    payment = pay()
+    told(payment, phone="")
+    payment.refresh_from_db()
+    assert (payment.status, Payment.objects.count()) == ("Success", 1)
+
+
+@pytest.mark.postgres
+def test_of_a_word_and_a_callback_that_name_one_receipt_at_once_one_has_it(pay) -> None:
+    for number in range(12):
+        code = f"UCE5K7Q2{number:02}"
+        mine, other = (pay(phone=f"2547000{n}1{number:02}", amount=100) for n in (10, 20))
+        settle_many([accepted(other)])
+        say = partial(
+            words.speak, mine, "paid", reason="so I heard", actor=f"cli:{number}", receipt=code
+        )
+        ended = at_once(say, partial(settle_many, [paid(other, code)]))
+        mine.refresh_from_db()
+        other.refresh_from_db()
+        kinds = set(Doubt.objects.filter(payment=other).values_list("kind", flat=True))
+        if any(isinstance(each, InvalidRequest) for each in ended):
+            assert (mine.status, other.status) == ("Pending", "Success")
+            assert not OperatorWord.objects.filter(payment=mine).exists()
+        else:
+            assert (mine.status, other.status, kinds) == ("Success", "Pending", {"receipt_taken"})
+        assert not Doubt.objects.filter(payment=mine).exists()

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from milango.core.payments import Outcome
 from milango.core.statements import NotAStatement
-from milango.flows import audit
+from milango.flows import audit, words
 from milango.flows.settle import settle_many
 from milango.flows.statements import Report, ask, import_statement, points
 from milango.models import (
@@ -116,6 +116,28 @@ def test_each_difference_has_its_name(pay, told: Told, now) -> None:
     }
     asked = {(point.receipt, point.payment) for point in points(report)}
     assert asked == {(codes[1], other), (codes[2], gone), (codes[3], back), (codes[4], None)}
+
+
+def test_a_receipt_that_a_word_has_put_to_another_payment_is_found_out(
+    pay, told: Told, now
+) -> None:
+    mine, other, right = (pay(phone=f"25470000000{n}") for n in range(3))
+    code, good = receipt_of(now, 1), receipt_of(now, 2)
+    for payment, named in ((mine, code), (right, good)):
+        words.speak(payment, "paid", reason="so I heard", actor="cli:asha", receipt=named)
+    lines = [Entry(code, now, 50, phone="254700***001"), Entry(good, now, 50, phone="0700***002")]
+    for _ in range(2):
+        report = told(*lines)
+        assert counted(report) == {"matched": 1, "other_money": 1, "open_here": 1}
+        assert {(point.receipt, point.payment) for point in points(report)} == {
+            (code, mine),
+            (code, other),
+        }
+    assert set(Doubt.objects.values_list("payment", "kind")) == {
+        (mine.pk, "other_payer"),
+        (other.pk, "receipt_taken"),
+    }
+    assert (status(mine), status(other), status(right)) == ("Success", "Pending", "Success")
 
 
 def test_a_reversal_of_an_earlier_period_is_seen(pay, told: Told, now) -> None:

@@ -27,6 +27,8 @@ from milango.models.fields import encrypted_fields
 HIDDEN = ("hash", "mac", "callback_token_hash", "standing")
 """Columns that are nobody's business: neither shown nor searched."""
 
+LONGEST_ACTOR = 80
+"""Characters of every column that says who did something. A user's name may have 150."""
 
 BARE = (forms.TextInput, forms.URLInput, forms.PasswordInput)
 """Unfold dresses the widgets that it chooses itself. One of these, from a field that a form
@@ -71,8 +73,8 @@ def merchants_of(request: HttpRequest) -> QuerySet[Merchant]:
 
 
 def actor_of(request: HttpRequest) -> str:
-    """How the audit trail names the person."""
-    return f"admin:{request.user.get_username()}"
+    """How the audit trail names the person, as far as a name fits there."""
+    return f"admin:{request.user.get_username()}"[:LONGEST_ACTOR]
 
 
 class MerchantFilter(SimpleListFilter):

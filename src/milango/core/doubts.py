@@ -47,6 +47,10 @@ DOUBTS: Final = {
         "M-Pesa names another payer than the one who was prompted. It did not count.",
         "Ask the payer for the message with the receipt, and compare: whose the money is may wait.",
     ),
+    "other_account": Meaning(
+        "An operator's word named a receipt of which M-Pesa names another account number.",
+        "Ask the payer for the message with the receipt, and compare: whose the money is may wait.",
+    ),
     "before_request": Meaning(
         "The money that was named moved before it was asked for. It did not count.",
         "Look for an older payment that it belongs to: a callback may have been sent again.",

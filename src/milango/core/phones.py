@@ -21,6 +21,10 @@ PLAIN: Final = re.compile(r"(?:\+?254|0)([17][0-9]{8})")
 """The spellings of almost everybody; phonenumbers reads the others, at ten times the cost."""
 
 HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+BEGINNING: Final = re.compile(r"^(?:\+?254|0)?(?=[17])")
+HIDDEN: Final = re.compile(r"[ •.xX]")
+"""What stands for a digit that is not shown, beside the star."""
+
 MASKED: Final = re.compile(r"([0-9]{0,12})(\**)([0-9]{0,12})")
 
 HINT: Final = "Write it like 0712345678, 0110123456 or 254712345678."
@@ -66,15 +70,16 @@ def may_be(phone: str, written: str) -> bool:
 
     A number of which nothing is written may be anybody's.
     """
-    text = re.sub(r"[ •.xX]", "*", written.strip())
+    text = written.strip()
     if HASH.fullmatch(text):
         return hmac.compare_digest(sha256(phone.encode()).hexdigest(), text.lower())
-    shown = MASKED.fullmatch(text)
-    if shown is None:
+    shown = MASKED.fullmatch(BEGINNING.sub("254", HIDDEN.sub("*", text)))
+    if not text or shown is None:
         return True
-    return (
-        phone == text if not shown[2] else phone.startswith(shown[1]) and phone.endswith(shown[3])
-    )
+    is_whole = not shown[2]
+    if is_whole:
+        return phone == shown[0]
+    return phone.startswith(shown[1]) and phone.endswith(shown[3])
 
 
 def mask(phone: str) -> str:

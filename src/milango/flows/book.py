@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -21,7 +21,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from milango.core import phones
 from milango.core.errors import InvalidRequest
-from milango.core.payments import Evidence, Outcome, Source, Status
+from milango.core.payments import SKEW, Evidence, Outcome, Source, Status
 from milango.core.references import read_checked
 from milango.models import Doubt, MpesaCredential, OpenPrompt, Payment, Receipt
 from milango.models.ids import first_uuid7, uuid7
@@ -79,49 +79,96 @@ def book(
     Who may be believed is the caller's to say: `listed` for a confirmation from Safaricom's own
     address; answers to our own questions are believed. One short code is booked by one at a time.
     """
-    MpesaCredential.objects.select_for_update(no_key=True).get(pk=credential.pk)
+    hold(credential.pk)
     known = _known(credential, lines)
-    bookings, evidence = [], []
+    bookings: list[Booking] = []
+    evidence: list[Evidence] = []
     taken: set[UUID] = set()
     for line in lines:
-        payment = known.get(line.receipt) or _meant(credential, line, taken)
-        if not isinstance(payment, Payment):
+        owner = known.get(line.receipt)
+        payment = owner.payment if owner else _meant(credential, line, taken)
+        if not owner and not isinstance(payment, Payment):
             # Its callback may have been settled while we waited for the candidates' locks.
-            payment = _known(credential, [line]).get(line.receipt, payment)
+            owner = _known(credential, [line]).get(line.receipt)
+            payment = owner.payment if owner else payment
         booking = Booking.JOINED
         if payment is None:
             booking = Booking.OWN
             payment = _new_payment(credential, line)
-        if isinstance(payment, Payment):
-            taken.add(payment.pk)
-            known[line.receipt] = payment
-            if not _is_told(payment, line):
-                evidence.append(_evidence(payment, line, source, listed=listed))
-        else:
+        if isinstance(payment, Several):
             booking = Booking.UNMATCHED
             _keep(credential, line, source)
+        else:
+            owner = known[line.receipt] = owner or Owner(payment, by_word=False)
+            taken.add(payment.pk)
+            told = [payment, *_meant_instead(owner, line, taken)]
+            evidence += [
+                _evidence(one, line, source, owner, listed=listed)
+                for one in told
+                if not _is_told(one, line, owner)
+            ]
         bookings.append(booking)
     settle_many(evidence)
     return bookings
 
 
-def _is_told(payment: Payment, line: Line) -> bool:
+def hold(credential_id: UUID) -> MpesaCredential:
+    """Let nobody else say whose a short code's money is, until the end of the transaction.
+
+    Whoever books lines or judges an operator's word takes this before all other locks.
+    """
+    return MpesaCredential.objects.select_for_update(no_key=True).get(pk=credential_id)
+
+
+def contradiction(payment: Payment, line: Line) -> str:
+    """Why a line cannot be about a payment that is said to own its receipt: the kind of doubt, or
+    an empty text. Nobody was prompted for a payer's own payment: a line cannot contradict it."""
+    if payment.requested_by == "payer":
+        return ""
+    if line.amount != payment.amount:
+        return "other_amount"
+    if line.is_timed and line.paid_at < payment.created_at - SKEW:
+        return "before_request"
+    if not phones.may_be(payment.phone, line.phone):
+        return "other_payer"
+    return "" if refers(payment, line.reference) else "other_account"
+
+
+class Owner(NamedTuple):
+    """The payment that has a receipt."""
+
+    payment: Payment
+    by_word: bool
+    """An operator's word named it, before M-Pesa had told anything of it."""
+
+
+def _is_told(payment: Payment, line: Line, owner: Owner) -> bool:
     """Settled with this very receipt: nothing that the line could add, but that it is wrong."""
     is_settled = payment.status == Status.SUCCESS and payment.receipt_number == line.receipt
-    return is_settled and not _names_another(payment, line)
+    return is_settled and not owner.by_word and not _problem(payment, line, owner)
 
 
-def _names_another(payment: Payment, line: Line) -> bool:
-    """Whether the receipt of a prompted payment was paid by somebody else: then an operator's word
-    has named the wrong receipt, and its money is another payment's."""
-    return payment.requested_by != "payer" and not phones.may_be(payment.phone, line.phone)
+def _problem(payment: Payment, line: Line, owner: Owner) -> str:
+    """A receipt that a word has put to a payment has to fit it in everything; of one that M-Pesa
+    has, a line can contradict the payer alone."""
+    problem = contradiction(payment, line)
+    return problem if owner.by_word or problem == "other_payer" else ""
+
+
+def _meant_instead(owner: Owner, line: Line, taken: set[UUID]) -> list[Payment]:
+    """Whose the money is that a word has put to a payment which it contradicts. The receipt is
+    taken: a doubt for that payment, too, and Daraja is asked about it."""
+    if not owner.by_word or not contradiction(owner.payment, line):
+        return []
+    meant = _meant(owner.payment.credential, line, taken)
+    return [meant] if isinstance(meant, Payment) else []
 
 
 class Several:
     """More than one payment may have been meant."""
 
 
-def _known(credential: MpesaCredential, lines: Sequence[Line]) -> dict[str, Payment | Several]:
+def _known(credential: MpesaCredential, lines: Sequence[Line]) -> dict[str, Owner]:
     """The payments that own the receipts already."""
     rows = Receipt.objects.filter(
         environment=credential.environment,
@@ -129,9 +176,14 @@ def _known(credential: MpesaCredential, lines: Sequence[Line]) -> dict[str, Paym
         code__in={line.receipt for line in lines},
         payment__isnull=False,
     )
-    owners = {row.code: row.payment_id for row in rows}
-    payments = Payment.objects.filter(credential=credential).in_bulk(list(owners.values()))
-    return {code: payments[owner] for code, owner in owners.items() if owner in payments}
+    owned = {row.code: row for row in rows}
+    ids = [row.payment_id for row in owned.values()]
+    payments = Payment.objects.filter(credential=credential).in_bulk(ids)
+    return {
+        code: Owner(payments[row.payment_id], by_word=row.source == Source.OPERATOR)
+        for code, row in owned.items()
+        if row.payment_id in payments
+    }
 
 
 def retry_unmatched(now: datetime) -> int:
@@ -293,7 +345,9 @@ def _keep(credential: MpesaCredential, line: Line, source: Source) -> None:
     )
 
 
-def _evidence(payment: Payment, line: Line, source: Source, *, listed: bool) -> Evidence:
+def _evidence(
+    payment: Payment, line: Line, source: Source, owner: Owner, *, listed: bool
+) -> Evidence:
     return Evidence(
         payment_id=payment.pk,
         source=source,
@@ -305,5 +359,5 @@ def _evidence(payment: Payment, line: Line, source: Source, *, listed: bool) -> 
         paid_at=line.paid_at if line.is_timed else None,
         code="0",
         listed=listed,
-        problem="other_payer" if _names_another(payment, line) else "",
+        problem=_problem(payment, line, owner),
     )

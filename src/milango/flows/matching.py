@@ -15,7 +15,10 @@ from milango.core.receipts import typed
 from milango.models import MpesaCredential, OperatorWord, Payment, Receipt, Reversal
 
 from .settle import Settled
-from .words import Waiting, say
+from .words import say
+
+Waiting = Receipt | Reversal
+"""Money that M-Pesa has told of, and that is no payment's yet."""
 
 
 def receipts(credential: MpesaCredential) -> QuerySet[Receipt]:

@@ -33,7 +33,7 @@ from milango.models.ids import uuid7
 from . import batches, hours, originals, reversals
 from . import rows as tables
 from .batches import Verb
-from .book import Line, book
+from .book import Line, book, hold
 from .clients import client_for
 from .receive import is_listed_peer, keep_poisoned, original_of
 from .settle import settle_many
@@ -280,6 +280,7 @@ def _why_not(answer: Answer, question: StatusQuestion) -> str:
 
 
 def _settled(said: StatusResult, question: StatusQuestion) -> str:
+    hold(question.credential_id)
     payment_id = question.payment_id or _owner(question)
     if payment_id is None and said.outcome is Outcome.PAID:
         (booking,) = book(
@@ -290,6 +291,9 @@ def _settled(said: StatusResult, question: StatusQuestion) -> str:
         (noted,) = reversals.note(question.credential, [_line(said)], Source.TRANSACTION_STATUS)
         return noted
     (settled,) = settle_many([_evidence(said, question, payment_id)])
+    if ":" in settled.verdict and said.outcome is Outcome.PAID and _owner(question):
+        # A word has put the receipt to a payment that it contradicts: whose it is hears of it.
+        book(question.credential, [_line(said)], Source.TRANSACTION_STATUS, listed=True)
     return settled.verdict
 
 

@@ -51,7 +51,8 @@ WEIGHED: Final = frozenset(
     f"doubt:{kind}"
     for kind in (
         *("other_checkout_id", "other_amount", "before_request", "receipt_taken"),
-        *("unknown_checkout_id", "other_payer", "reversed_in_part", "reversed_in_c2b"),
+        *("unknown_checkout_id", "other_payer", "other_account"),
+        *("reversed_in_part", "reversed_in_c2b"),
     )
 )
 """Verdicts about what was read well: reading it again finds nothing new."""

@@ -19,6 +19,7 @@ WORDS: Final = {
     Kind.SETTLED: "Proven by this statement",
     Kind.OPEN_HERE: "Paid there, open here",
     Kind.OTHER_AMOUNT: "Another amount",
+    Kind.OTHER_MONEY: "Another payment's, by its payer, account or time",
     Kind.MISSING_HERE: "Missing here",
     Kind.MISSING_THERE: "Missing there",
     Kind.REVERSED_THERE: "Reversed there",

@@ -20,7 +20,7 @@ from milango.models import MpesaCredential, Payment, Receipt, Reversal
 from milango.models.ids import first_uuid7
 
 from . import hours
-from .book import EARLY, Line, refers
+from .book import EARLY, Line, hold, refers
 from .settle import settle_many
 
 WITHIN: Final = timedelta(days=7)
@@ -40,6 +40,8 @@ PAID: Final = frozenset({Status.SUCCESS, Status.REVERSED})
 def note(credential: MpesaCredential, lines: Sequence[Line], source: Source) -> list[str]:
     """Write down what a source tells went back, and tell the payments, in the caller's
     transaction; a verdict for each. Told again it changes nothing."""
+    if lines:
+        hold(credential.pk)
     return [_noted(credential, line, source) for line in lines]
 
 
@@ -62,11 +64,14 @@ def _noted(credential: MpesaCredential, line: Line, source: Source) -> str:
 
 def retry(now: datetime) -> int:
     """Look again for the payments of what is not matched. Returns how many were found."""
-    rows = Reversal.objects.filter(payment=None).select_related("credential")
+    waiting = Reversal.objects.filter(payment=None)
     found = 0
-    for row in list(rows.order_by("-created_at")[:AT_ONCE]):
+    for each in list(waiting.order_by("-created_at")[:AT_ONCE]):
         with transaction.atomic(durable=True):
-            found += _told(row, is_new=row.created_at > now - LOOKED_FOR) != UNMATCHED
+            hold(each.credential_id)
+            # A person may have put it to a payment meanwhile.
+            if row := waiting.select_related("credential").filter(pk=each.pk).first():
+                found += _told(row, is_new=row.created_at > now - LOOKED_FOR) != UNMATCHED
     return found
 
 

@@ -31,7 +31,7 @@ from milango.core.statements import Line, NotAStatement, Statement
 from milango.models import MpesaCredential, Payment, StatementImport
 from milango.models.ids import first_uuid7
 
-from . import audit, batches, hours, questions, reconcile
+from . import audit, batches, book, hours, questions, reconcile
 from .receive import EVIDENCE
 from .settle import Settled
 from .sheets import rows_of
@@ -71,6 +71,9 @@ class Kind(StrEnum):
     OPEN_HERE = "open_here"
     """Paid there; pending, failed or voided here."""
     OTHER_AMOUNT = "other_amount"
+    OTHER_MONEY = "other_money"
+    """An operator's word named the receipt here; its payer, account number or time there are not
+    the payment's."""
     MISSING_HERE = "missing_here"
     """Paid there, and none of our payments: paid at the counter, or unknown to us."""
     MISSING_THERE = "missing_there"
@@ -83,7 +86,11 @@ class Kind(StrEnum):
 
 AGREED: Final = frozenset({Kind.MATCHED, Kind.SETTLED})
 
+OTHERS: Final = frozenset({Kind.OTHER_AMOUNT, Kind.OTHER_MONEY})
+"""The receipt is the payment's here, and its money there is not."""
+
 TELLS: Final = {
+    Kind.OTHER_MONEY: (Outcome.UNKNOWN, ""),
     Kind.MISSING_THERE: (Outcome.UNKNOWN, "missing_in_statement"),
     Kind.REVERSED_THERE: (Outcome.REVERSED, ""),
 }
@@ -105,6 +112,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     our_amount: Decimal | None = None
     is_open: bool = False
     """What a proof would change."""
+    doubt: str = ""
+    """What about it contradicts the payment, where the kind does not say it."""
 
     @property
     def payment(self) -> str:
@@ -295,11 +304,17 @@ def _compare(
         if statement.is_sound:
             here.keep(record)
         here.find_owners()
-        matched = here.agreeing()
-        found = [_judged(ours, paid.get(ours.receipt), back) for ours in here.otherwise()]
-        joined, left = _joined(credential, [paid[code] for code in here.unowned()], back)
-        found += joined
-        found += [_found(Kind.MISSING_HERE, line.receipt, line) for line in left]
+        differing = [_judged(ours, paid.get(ours.receipt), back) for ours in here.otherwise()]
+        by_word = here.by_word()
+        mistaken = _mistaken(by_word, paid, {found.receipt for found in differing})
+        matched = here.agreeing() - len(mistaken)
+        found = differing + mistaken
+        # Whose the money is that a word has put to a payment which it contradicts
+        loose = {each.receipt for each in found if each.kind in OTHERS and each.receipt in by_word}
+        lines = [paid[code] for code in (*here.unowned(), *sorted(loose))]
+        joined, left = _joined(credential, lines, back)
+        joined += [_found(Kind.MISSING_HERE, line.receipt, line) for line in left]
+        found += [each for each in joined if each.payment_id or each.receipt not in loose]
         found += _missing(here, statement)
     found += [_found(Kind.CHANGED, code, paid[code]) for code in changed]
     counts = Counter(each.kind for each in found)
@@ -349,6 +364,29 @@ def _judged(ours: Ours, line: Line | None, back: dict[str, Decimal]) -> Found:
     else:
         kind = Kind.OPEN_HERE
     return _found(kind, ours.receipt, line, ours)
+
+
+def _mistaken(by_word: dict[str, UUID], paid: dict[str, Line], known: set[str]) -> list[Found]:
+    """Receipts that an operator's word has put to a payment which the line contradicts."""
+    payments = Payment.objects.select_related("credential").in_bulk(list(by_word.values()))
+    found = []
+    for code in sorted(by_word.keys() - known):
+        payment, line = payments[by_word[code]], paid[code]
+        if doubt := book.contradiction(payment, _as_booked(line)):
+            ours = Ours(code, payment.pk, payment.status, payment.amount)
+            each = _found(Kind.OTHER_MONEY, code, line, ours)
+            found.append(msgspec.structs.replace(each, doubt=doubt))
+    return found
+
+
+def _as_booked(line: Line) -> book.Line:
+    return book.Line(
+        receipt=line.receipt,
+        amount=line.paid_in,
+        paid_at=line.completed_at,
+        phone=line.phone,
+        reference=line.account,
+    )
 
 
 def _missing(here: Stage, statement: Statement) -> list[Found]:
@@ -493,9 +531,7 @@ def _settle(report: Report, tell: Tell) -> None:
     if report.problem:
         return
     lines = report.statement.payments()
-    contradicts = any(
-        report.counts[kind] for kind in (Kind.OTHER_AMOUNT, Kind.MISSING_THERE, Kind.CHANGED)
-    )
+    contradicts = any(report.counts[kind] for kind in (*OTHERS, Kind.MISSING_THERE, Kind.CHANGED))
     proves = not contradicts and not can_ask(report.credential)
     told = [
         (found, evidence)
@@ -535,7 +571,7 @@ def _evidence(found: Found, line: Line | None, *, proves: bool) -> Evidence | No
             source=Source.STATEMENT,
             outcome=outcome,
             observed_at=at,
-            problem=problem,
+            problem=found.doubt or problem,
         )
     if line is None or found.kind not in {Kind.OPEN_HERE, Kind.OTHER_AMOUNT}:
         return None

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from milango.core.payments import Status
+from milango.core.payments import Source, Status
 from milango.core.statements import Line
 from milango.models import MpesaCredential, StatementImport
 from milango.models.ids import first_uuid7
@@ -61,6 +61,11 @@ AGREEING: Final = f"SELECT count(*) {OWNED} WHERE s.amount IS NOT NULL AND {AGRE
 OTHERWISE: Final = (
     "SELECT s.code, p.id, p.status, COALESCE(p.amount_paid, p.amount) "
     f"{OWNED} WHERE NOT ({AGREES}) ORDER BY s.number"
+)
+BY_WORD: Final = (
+    f"SELECT s.code, p.id {OWNED} JOIN milango_receipt r ON r.code = s.code "
+    "AND r.short_code = %s AND r.environment = %s "
+    f"WHERE r.source = '{Source.OPERATOR}' AND s.amount IS NOT NULL ORDER BY s.number"
 )
 UNOWNED: Final = (
     f"SELECT code FROM {NAME} WHERE payment_id IS NULL AND amount IS NOT NULL ORDER BY number"
@@ -118,6 +123,11 @@ class Stage:
     def otherwise(self) -> list[Ours]:
         """Owned lines of which we have another opinion."""
         return [_ours(row) for row in self.ask(OTHERWISE)]
+
+    def by_word(self) -> dict[str, UUID]:
+        """Receipts that an operator's word has put to a payment, and the payments."""
+        rows = self.ask(BY_WORD, self.credential.party_b, self.credential.environment)
+        return {code: _id(payment_id) for code, payment_id in rows}
 
     def unowned(self) -> list[str]:
         """Receipts that nobody owns."""
@@ -187,5 +197,8 @@ def _value(value: Any) -> Any:
 
 def _ours(row: Iterable[Any]) -> Ours:
     code, payment_id, status, amount = row
-    known = payment_id if isinstance(payment_id, UUID) else UUID(hex=payment_id)
-    return Ours(code, known, status, Decimal(str(amount)).quantize(Decimal("0.01")))
+    return Ours(code, _id(payment_id), status, Decimal(str(amount)).quantize(Decimal("0.01")))
+
+
+def _id(kept: UUID | str) -> UUID:
+    return kept if isinstance(kept, UUID) else UUID(hex=kept)

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
 from milango.conf import conf
-from milango.core import receipts
+from milango.core import phones, receipts
+from milango.core.doubts import meaning_of
 from milango.core.errors import Declined, InvalidRequest
 from milango.core.payments import SKEW, Evidence, Outcome, Source, Status
 from milango.models import Installation, OperatorWord, Payment, Receipt, Reversal
 
 from . import audit, hours
+from .book import hold
 from .settle import Settled, settle_many
 
 SAYABLE: Final = {
@@ -32,9 +34,6 @@ DAY: Final = timedelta(days=1)
 
 DOORS: Final = ("admin", "cli")
 """Where people speak, as their names begin."""
-
-Waiting = Receipt | Reversal
-"""Money that M-Pesa has told of, and that is no payment's yet."""
 
 
 def speak(
@@ -63,23 +62,24 @@ def say(
         raise InvalidRequest("A reason is needed: it is kept with the payment.", field="reason")
     now = hours.heard()
     with transaction.atomic(durable=True):
-        # One word at a time, so that two of them cannot both fit below a limit.
-        list(Installation.objects.select_for_update().filter(pk=1))
-        payment = Payment.objects.select_related("merchant").get(pk=payment.pk)
+        held = _hold(payment)
         word = OperatorWord.objects.create(
-            merchant_id=payment.merchant_id,
-            payment=payment,
+            merchant_id=held.merchant_id,
+            payment=held,
             outcome=outcome.value,
             receipt=code,
             reason=reason.strip()[:255],
-            amount=payment.amount,
+            amount=held.amount,
             spoken_by=actor,
             spoken_at=now,
         )
-        if problem := _why_not(word):
-            raise InvalidRequest(f"{problem} Nothing was changed.", field="receipt")
+        told = _told_of(word)
+        problem = _why_not(word, told)
         _audit(word, "payment.word_spoken", actor)
-        settled = _apply(word, now) if _counts_alone(word, now) else None
+        alone = not problem and _counts_alone(word, now)
+        settled = _apply(word, told, now) if alone else None
+        if problem := problem or _doubted(settled):
+            raise InvalidRequest(f"{problem} Nothing was changed.", field="receipt")
     return word, settled
 
 
@@ -96,12 +96,15 @@ def approve(word: OperatorWord, *, actor: str) -> Settled:
         if row.spoken_by in _names_of(actor):
             message = "Another person has to approve this: you have said it. Nothing was changed."
             raise Declined("second_person_needed", message)
-        if problem := _why_not(row):
-            message = f"{problem} It was otherwise when this was said. Nothing was changed."
-            raise Declined("word_outdated", message)
         row.approved_by = actor
         _audit(row, "payment.word_approved", actor)
-        return _apply(row, now)
+        told = _told_of(row)
+        problem = _why_not(row, told)
+        settled = None if problem else _apply(row, told, now)
+        if settled is None or (problem := _doubted(settled)):
+            message = f"{problem} It was otherwise when this was said. Nothing was changed."
+            raise Declined("word_outdated", message)
+        return settled
 
 
 def withdraw(word: OperatorWord, *, actor: str) -> OperatorWord:
@@ -124,11 +127,23 @@ def waiting() -> QuerySet[OperatorWord]:
     return OperatorWord.objects.filter(applied_at=None, withdrawn_at=None)
 
 
+def _hold(payment: Payment) -> Payment:
+    """The payment as it is now, while nobody else books its short code's money or speaks.
+
+    Locks in the order of everywhere: the short code, the installation, payments, receipts. One
+    word at a time, so that two of them cannot both fit below a limit.
+    """
+    hold(payment.credential_id)
+    list(Installation.objects.select_for_update().filter(pk=1))
+    rows = Payment.objects.select_related("merchant", "credential")
+    return rows.select_for_update(no_key=True, of=("self",)).get(pk=payment.pk)
+
+
 def _waiting(word: OperatorWord) -> OperatorWord:
     """The word as it is now, kept from everybody else: of two who decide, one decides."""
-    # Not its payment: whoever speaks of that locks it after the installation, and so do we.
-    rows = OperatorWord.objects.select_related("payment__merchant")
-    row = rows.select_for_update(of=("self",)).get(pk=word.pk)
+    payment = _hold(word.payment)
+    row = OperatorWord.objects.get(pk=word.pk)
+    row.payment = payment
     if row.applied_at:
         raise Declined("already_applied", "This word counts already. Nothing was changed.")
     if row.withdrawn_at:
@@ -164,12 +179,31 @@ def _sum(words: object) -> Decimal:
     return total or Decimal(0)
 
 
-def _apply(word: OperatorWord, now: datetime) -> Settled:
+class Told(NamedTuple):
+    """What M-Pesa has told of the receipt that a word names."""
+
+    came: Receipt | None = None
+    """Money that came in with it; without an amount of M-Pesa's own where only words named it."""
+    back: Reversal | None = None
+    """Money that went back with it, or from it."""
+
+
+def _told_of(word: OperatorWord) -> Told:
+    if not word.receipt:
+        return Told()
+    credential = word.payment.credential
+    came = Receipt.objects.filter(
+        environment=credential.environment, short_code__in=credential.numbers, code=word.receipt
+    )
+    back = Reversal.objects.filter(credential=credential, code=word.receipt)
+    return Told(came.first(), back.first())
+
+
+def _apply(word: OperatorWord, told: Told, now: datetime) -> Settled:
     word.applied_at = now
     word.save(update_fields=["applied_at", "approved_by"])
     # A word cannot say otherwise of money than M-Pesa has told.
-    money = _money_of(word)
-    told = money if isinstance(money, Receipt) else None
+    came = told.came if word.outcome == Outcome.PAID else None
     (settled,) = settle_many(
         [
             Evidence(
@@ -178,46 +212,70 @@ def _apply(word: OperatorWord, now: datetime) -> Settled:
                 outcome=SAYABLE[word.outcome],
                 observed_at=now,
                 receipt=word.receipt or None,
-                amount=told.amount if told else None,
-                phone=told.phone or None if told else None,
-                paid_at=told.paid_at if told else None,
+                amount=came.amount if came else None,
+                phone=came.phone or None if came else None,
+                paid_at=came.paid_at if came else None,
                 code="operator",
                 text=word.reason,
                 approved=True,
             )
         ]
     )
-    if isinstance(money, Reversal) and settled.status == Status.REVERSED:
-        Reversal.objects.filter(pk=money.pk).update(payment=word.payment)
+    if word.outcome == Outcome.REVERSED and told.back:
+        Reversal.objects.filter(pk=told.back.pk).update(payment=word.payment)
     return settled
 
 
-def _money_of(word: OperatorWord) -> Waiting | None:
-    """What M-Pesa has told of the money that a word names, while it waits for its payment."""
-    mine = {"credential": word.payment.credential_id, "code": word.receipt, "payment": None}
-    if word.receipt and word.outcome == Outcome.PAID:
-        return Receipt.objects.filter(**mine).first()
-    if word.receipt and word.outcome == Outcome.REVERSED:
-        return Reversal.objects.filter(**mine).first()
-    return None
+def _doubted(settled: Settled | None) -> str:
+    """Why a word is not recorded that would only raise a doubt: nobody is to approve a doubt.
+
+    Between the look and the deed, somebody may have settled another payment with its receipt.
+    """
+    doubted = settled is not None and settled.verdict.startswith("doubt:")
+    return meaning_of(settled.verdict.partition(":")[2]).means if settled and doubted else ""
 
 
-def _why_not(word: OperatorWord) -> str:
+def _why_not(word: OperatorWord, told: Told) -> str:
     """Why the money that a word names cannot be its payment's; an empty text: it can, or M-Pesa
     has told nothing of it."""
-    money, payment = _money_of(word), word.payment
-    if money is None:
+    payment = word.payment
+    if any(money and money.payment_id not in {None, payment.pk} for money in told):
+        return "This receipt is another payment's."
+    says = WHY_NOT.get(SAYABLE[word.outcome])
+    return says(payment, told) if says else ""
+
+
+def _why_not_paid(payment: Payment, told: Told) -> str:
+    if told.back:
+        return "This money went back to the payer, as M-Pesa tells."
+    came = told.came
+    if came is None or came.payment_id:
         return ""
-    if money.amount != payment.amount:
-        return f"It is KES {money.amount}, and the payment asks for KES {payment.amount}."
-    if isinstance(money, Reversal):
-        paid = payment.status in {Status.SUCCESS, Status.REVERSED}
-        return "" if paid else f"The payment is {payment.status}: nothing can go back from it."
+    if came.amount != payment.amount:
+        return f"It is KES {came.amount}, and the payment asks for KES {payment.amount}."
     if payment.receipt_number or payment.status in {Status.REVERSED, Status.VOIDED}:
         return f"The payment is {payment.status}, with {payment.receipt_number or 'no receipt'}."
-    if money.paid_at and money.paid_at < payment.created_at - SKEW:
+    if came.paid_at and came.paid_at < payment.created_at - SKEW:
         return "It was paid before the payment was asked for."
+    if not phones.may_be(payment.phone, came.phone):
+        return "It was paid by another phone than the one that was prompted."
     return ""
+
+
+def _why_not_reversed(payment: Payment, told: Told) -> str:
+    back = told.back
+    if back is None:
+        unowned = told.came and not told.came.payment_id
+        return "It is money that came in, and no payment's yet." if unowned else ""
+    if back.payment_id:
+        return ""
+    if back.amount != payment.amount:
+        return f"It is KES {back.amount}, and the payment asks for KES {payment.amount}."
+    paid = payment.status in {Status.SUCCESS, Status.REVERSED}
+    return "" if paid else f"The payment is {payment.status}: nothing can go back from it."
+
+
+WHY_NOT: Final = {Outcome.PAID: _why_not_paid, Outcome.REVERSED: _why_not_reversed}
 
 
 def _audit(word: OperatorWord, action: str, actor: str) -> None:
