@@ -195,3 +195,29 @@ def test_a_result_for_nobody_is_nothing():
     for path in ("/callbacks/result/x", f"/callbacks/result/{'0' * 98}/timeout"):
         answer = open_client().post(path, body, content_type="application/json")
         assert answer.status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_word_about_anothers_receipt_is_found_out_by_a_question_about_the_receipt_alone(
+    db, monkeypatch
+):
+    asked = Asked(None, monkeypatch)
+    named = make_payment(asked.live, phone="254700000099")
+    words.speak(named, "paid", reason="so I heard", actor="cli:asha", receipt=RECEIPT)
+    meant = make_payment(asked.live)
+    assert asked.answer() == "doubt:other_payer"
+    assert set(Doubt.objects.values_list("payment", "kind")) == {
+        (named.pk, "other_payer"),
+        (meant.pk, "receipt_taken"),
+    }
+
+
+def test_a_payers_own_payment_with_a_masked_number_is_reversed(db, monkeypatch):
+    live = make_live()
+    line = Line(
+        receipt=RECEIPT, amount=Decimal(50), paid_at=timezone.now(), phone=f"2547***{PAYER[-3:]}"
+    )
+    book(live, [line], Source.C2B, listed=True)
+    asked = Asked(Payment.objects.get(), monkeypatch)
+    assert asked.answer(TransactionStatus="Reversed") == "settled"
+    assert Payment.objects.get().status == "Reversed"

@@ -8,7 +8,8 @@ from functools import partial
 
 import msgspec
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from milango.core.errors import Declined, InvalidRequest
@@ -297,3 +298,90 @@ def test_of_a_word_and_a_callback_that_name_one_receipt_at_once_one_has_it(pay) 
         else:
             assert (mine.status, other.status, kinds) == ("Success", "Pending", {"receipt_taken"})
         assert not Doubt.objects.filter(payment=mine).exists()
+
+
+def test_what_mpesa_has_already_is_told_again_at_no_cost_for_each_line(pay) -> None:
+    payments = [pay(phone=f"25470000000{n}") for n in range(6)]
+    lines = [
+        Line(
+            receipt=f"UCE5K7Q2X{n}",
+            amount=Decimal(50),
+            paid_at=timezone.now(),
+            phone=payment.phone,
+            reference="INV-1",
+        )
+        for n, payment in enumerate(payments)
+    ]
+    settle_many([accepted(each) for each in payments])
+    settle_many([paid(each, line.receipt) for each, line in zip(payments, lines, strict=True)])
+    asked = []
+    for some in (lines[:2], lines):
+        with CaptureQueriesContext(connection) as queries, transaction.atomic():
+            book(payments[0].credential, some, Source.PULL, listed=True)
+        asked.append(len(queries))
+    assert asked[0] == asked[1]
+
+
+def test_another_payer_is_seen_whatever_else_is_other(pay) -> None:
+    payment = pay(phone=OTHER_PAYER)
+    settle_many([accepted(payment), paid(payment, CODE)])
+    told(payment, amount=Decimal(60))
+    assert set(Doubt.objects.values_list("kind", flat=True)) == {"other_payer"}
+
+
+def test_money_that_went_back_from_a_number_unknown_points_at_nobody(pay) -> None:
+    payment = pay()
+    settle_many([accepted(payment), paid(payment, CODE)])
+    back = Line(receipt="UCE0000BCK", amount=Decimal(50), paid_at=timezone.now())
+    with transaction.atomic():
+        verdicts = reversals.note(payment.credential, [back], Source.PULL)
+    assert verdicts == ["reversal_unmatched"]
+    assert Reversal.objects.get().payment is None
+    assert not Doubt.objects.exists()
+
+
+def test_what_went_back_before_a_payment_was_asked_for_is_not_its_money(pay) -> None:
+    payment = pay()
+    settle_many([accepted(payment), paid(payment, CODE)])
+    earlier = timezone.now() - timedelta(hours=2)
+    back = Line(receipt="UCE0000BCK", amount=Decimal(50), paid_at=earlier, phone=PAYER)
+    with transaction.atomic():
+        reversals.note(payment.credential, [back], Source.PULL)
+    with pytest.raises(InvalidRequest, match="before the payment"):
+        words.speak(
+            payment, "reversed", reason="so I heard", actor="cli:asha", receipt="UCE0000BCK"
+        )
+
+
+def test_a_word_with_another_receipt_than_the_payment_got_meanwhile_is_outdated(pay) -> None:
+    payment = pay(amount=3_000)
+    word, _ = words.speak(payment, "paid", reason="so I heard", actor="cli:asha", receipt=CODE)
+    settle_many([accepted(payment), paid(payment, "UCE5K7Q2YY")])
+    with pytest.raises(Declined) as outdated:
+        words.approve(word, actor="cli:juma")
+    assert outdated.value.code == "word_outdated"
+    payment.refresh_from_db()
+    assert payment.receipt_number == "UCE5K7Q2YY"
+    assert not Doubt.objects.exists()
+
+
+def test_of_a_test_short_code_nobody_hears_or_takes_what_waits_for_another_merchant(pay) -> None:
+    mine, others = (
+        make_credential(make_merchant(name), environment="sandbox", short_code="174379")
+        for name in ("Kibanda", "Hoteli")
+    )
+    for _ in range(2):
+        pay(credential=others, amount=77)
+    line = Line(receipt=CODE, amount=Decimal(77), paid_at=timezone.now(), phone=PAYER)
+    with transaction.atomic():
+        book(others, [line], Source.C2B, listed=True)
+    for amount in (50, 77):
+        with pytest.raises(InvalidRequest, match="another payment's"):
+            words.speak(
+                pay(credential=mine, amount=amount),
+                "paid",
+                reason="so I heard",
+                actor="cli:asha",
+                receipt=CODE,
+            )
+    assert Receipt.objects.get().payment is None

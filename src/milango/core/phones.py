@@ -21,7 +21,7 @@ PLAIN: Final = re.compile(r"(?:\+?254|0)([17][0-9]{8})")
 """The spellings of almost everybody; phonenumbers reads the others, at ten times the cost."""
 
 HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
-BEGINNING: Final = re.compile(r"^(?:\+?254|0)?(?=[17])")
+BEGINNING: Final = re.compile(r"^(?:\+?254|0)?(?=[17*])")
 HIDDEN: Final = re.compile(r"[ •.xX]")
 """What stands for a digit that is not shown, beside the star."""
 

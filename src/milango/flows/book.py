@@ -129,7 +129,7 @@ def contradiction(payment: Payment, line: Line) -> str:
         return "other_amount"
     if line.is_timed and line.paid_at < payment.created_at - SKEW:
         return "before_request"
-    if not phones.may_be(payment.phone, line.phone):
+    if is_anothers(payment, line.phone):
         return "other_payer"
     return "" if refers(payment, line.reference) else "other_account"
 
@@ -151,8 +151,14 @@ def _is_told(payment: Payment, line: Line, owner: Owner) -> bool:
 def _problem(payment: Payment, line: Line, owner: Owner) -> str:
     """A receipt that a word has put to a payment has to fit it in everything; of one that M-Pesa
     has, a line can contradict the payer alone."""
-    problem = contradiction(payment, line)
-    return problem if owner.by_word or problem == "other_payer" else ""
+    if owner.by_word:
+        return contradiction(payment, line)
+    return "other_payer" if is_anothers(payment, line.phone) else ""
+
+
+def is_anothers(payment: Payment, phone: str) -> bool:
+    """Whether a number as M-Pesa writes it is not the one that was prompted."""
+    return payment.requested_by != "payer" and not phones.may_be(payment.phone, phone)
 
 
 def _meant_instead(owner: Owner, line: Line, taken: set[UUID]) -> list[Payment]:
@@ -178,7 +184,8 @@ def _known(credential: MpesaCredential, lines: Sequence[Line]) -> dict[str, Owne
     )
     owned = {row.code: row for row in rows}
     ids = [row.payment_id for row in owned.values()]
-    payments = Payment.objects.filter(credential=credential).in_bulk(ids)
+    mine = Payment.objects.filter(credential=credential).select_related("credential")
+    payments = mine.in_bulk(ids)
     return {
         code: Owner(payments[row.payment_id], by_word=row.source == Source.OPERATOR)
         for code, row in owned.items()

@@ -33,7 +33,7 @@ from milango.models.ids import uuid7
 from . import batches, hours, originals, reversals
 from . import rows as tables
 from .batches import Verb
-from .book import Line, book, hold
+from .book import Line, book, hold, is_anothers
 from .clients import client_for
 from .receive import is_listed_peer, keep_poisoned, original_of
 from .settle import settle_many
@@ -319,8 +319,8 @@ def _line(said: StatusResult) -> Line:
 
 
 def _evidence(said: StatusResult, question: StatusQuestion, payment_id: UUID) -> Evidence:
-    payment = question.payment
-    other = bool(payment and said.phone and said.phone != payment.phone)
+    payment = question.payment or Payment.objects.get(pk=payment_id)
+    other = is_anothers(payment, said.phone or "")
     return Evidence(
         payment_id=payment_id,
         source=Source.TRANSACTION_STATUS,

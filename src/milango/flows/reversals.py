@@ -119,7 +119,12 @@ def _named(row: Reversal) -> Payment | None:
 
 
 def _meant(row: Reversal) -> list[Payment]:
-    """Paid payments that it may be about, and of which this source has told nothing yet."""
+    """Paid payments that it may be about, and of which this source has told nothing yet.
+
+    None for a line without the payer's number: the amount alone points at nobody in a week.
+    """
+    if not row.phone.strip():
+        return []
     paid = Payment.objects.filter(
         merchant=row.merchant_id,
         pk__gte=first_uuid7(row.reversed_at - WITHIN),

@@ -239,17 +239,24 @@ def _why_not(word: OperatorWord, told: Told) -> str:
     """Why the money that a word names cannot be its payment's; an empty text: it can, or M-Pesa
     has told nothing of it."""
     payment = word.payment
-    if any(money and money.payment_id not in {None, payment.pk} for money in told):
+    # A test short code is several merchants': what waits for another's is nothing to be told.
+    elsewhere = told.came and told.came.credential_id not in {None, payment.credential_id}
+    if elsewhere or any(money and money.payment_id not in {None, payment.pk} for money in told):
         return "This receipt is another payment's."
     says = WHY_NOT.get(SAYABLE[word.outcome])
-    return says(payment, told) if says else ""
+    return says(word, told) if says else ""
 
 
-def _why_not_paid(payment: Payment, told: Told) -> str:
+def _why_not_paid(word: OperatorWord, told: Told) -> str:
+    payment = word.payment
     if told.back:
         return "This money went back to the payer, as M-Pesa tells."
     came = told.came
-    if came is None or came.payment_id:
+    if came is None:
+        # Not for the person to approve: a payment with two receipts is a doubt.
+        has_another = word.receipt and payment.receipt_number not in {"", word.receipt}
+        return f"The payment has {payment.receipt_number} already." if has_another else ""
+    if came.payment_id:
         return ""
     if came.amount != payment.amount:
         return f"It is KES {came.amount}, and the payment asks for KES {payment.amount}."
@@ -262,8 +269,8 @@ def _why_not_paid(payment: Payment, told: Told) -> str:
     return ""
 
 
-def _why_not_reversed(payment: Payment, told: Told) -> str:
-    back = told.back
+def _why_not_reversed(word: OperatorWord, told: Told) -> str:
+    payment, back = word.payment, told.back
     if back is None:
         unowned = told.came and not told.came.payment_id
         return "It is money that came in, and no payment's yet." if unowned else ""
@@ -271,6 +278,8 @@ def _why_not_reversed(payment: Payment, told: Told) -> str:
         return ""
     if back.amount != payment.amount:
         return f"It is KES {back.amount}, and the payment asks for KES {payment.amount}."
+    if back.reversed_at < payment.created_at - SKEW:
+        return "It went back before the payment was asked for."
     paid = payment.status in {Status.SUCCESS, Status.REVERSED}
     return "" if paid else f"The payment is {payment.status}: nothing can go back from it."
 
