@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
-from milango.core.payments import Source
+from milango.core.payments import Outcome, Source
 from milango.daraja import DynamicMpesaClient
 from milango.daraja.questions import StatusAccepted
-from milango.flows import questions, reversals, words
+from milango.daraja.results import StatusResult
+from milango.flows import batches, questions, reversals, words
 from milango.flows.book import Line, book
 from milango.models import CredentialState, Doubt, InboundCallback, Payment, StatusQuestion
-from tests.flows.conftest import make_payment
+from milango.models.ids import uuid7
+from tests.flows.conftest import at_once, make_payment, original
 from tests.people import PAYER, make_credential, make_merchant
 
 from .conftest import open_client
@@ -221,3 +225,60 @@ def test_a_payers_own_payment_with_a_masked_number_is_reversed(db, monkeypatch):
     asked = Asked(Payment.objects.get(), monkeypatch)
     assert asked.answer(TransactionStatus="Reversed") == "settled"
     assert Payment.objects.get().status == "Reversed"
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_answers_about_two_short_codes_do_not_wait_for_each_other(monkeypatch):
+    conflicts = []
+    once = batches._once
+
+    def watched(*given: Any) -> Any:
+        try:
+            return once(*given)
+        except OperationalError as error:
+            conflicts.append(error)
+            raise
+
+    monkeypatch.setattr(batches, "_once", watched)
+    live = [
+        make_credential(make_merchant(name), environment="sandbox", short_code=code)
+        for name, code in (("Kibanda", "600111"), ("Hoteli", "600222"))
+    ]
+
+    def answers(turn: int, order: int) -> list[questions.Answer]:
+        made = []
+        for credential in live[::order]:
+            code = f"UCE{turn:03}{order + 1}{credential.short_code[-3:]}"
+            row = StatusQuestion.objects.create(
+                id=uuid7(),
+                credential=credential,
+                receipt=code,
+                why="operator",
+                token_hash="0" * 64,
+                asked_at=timezone.now(),
+            )
+            said = StatusResult(
+                outcome=Outcome.PAID,
+                code="0",
+                text="",
+                receipt=code,
+                amount=Decimal(50),
+                credit_short_code=credential.short_code,
+            )
+            made.append(
+                questions.Answer(
+                    row.pk,
+                    said,
+                    original(Payment(callback_token_hash="0" * 64), b"{}"),
+                    True,
+                    "result",
+                )
+            )
+        return made
+
+    for turn in range(8):
+        both = [answers(turn, order) for order in (1, -1)]
+        at_once(*(partial(batches.run, questions.ANSWERS, each) for each in both))
+    assert Payment.objects.count() == 32
+    assert not conflicts

@@ -205,11 +205,16 @@ def receive_answer(
 
 
 def _hear(answers: Sequence[Answer]) -> list[Heard]:
-    questions = _asked(answers)
+    """Short code by short code, in the order of confirmations: each is held until the end."""
+    asked = _asked(answers)
+    heard = [(answer, asked.get(answer.question_id)) for answer in answers]
+    held = {
+        index: question.credential_id.int if question else 0
+        for index, (_, question) in enumerate(heard)
+    }
+    verdicts = {index: _hear_one(*heard[index]) for index in sorted(held, key=held.__getitem__)}
     return [
-        _kept(answer, _hear_one(answer, question), question)
-        for answer in answers
-        for question in [questions.get(answer.question_id)]
+        _kept(answer, verdicts[index], question) for index, (answer, question) in enumerate(heard)
     ]
 
 
