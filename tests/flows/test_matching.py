@@ -15,7 +15,7 @@ from django.utils import timezone
 from milango.core.errors import Declined, InvalidRequest
 from milango.core.payments import Source
 from milango.flows import check, matching, reversals, words
-from milango.flows.book import Line, book
+from milango.flows.book import Line, book, owner_of
 from milango.flows.settle import Settled, settle_many
 from milango.models import AuditEntry, Doubt, OperatorWord, Payment, Receipt, Reversal
 from milango.models.ids import first_uuid7
@@ -385,3 +385,13 @@ def test_of_a_test_short_code_nobody_hears_or_takes_what_waits_for_another_merch
                 receipt=CODE,
             )
     assert Receipt.objects.get().payment is None
+
+
+def test_of_a_test_short_code_a_receipt_leads_to_its_own_merchants_payment_alone(pay) -> None:
+    mine, others = (
+        make_credential(make_merchant(name), environment="sandbox", short_code="174379")
+        for name in ("Kibanda", "Hoteli")
+    )
+    payment = pay(credential=others)
+    settle_many([accepted(payment), paid(payment, CODE)])
+    assert (owner_of(others, CODE), owner_of(mine, CODE)) == (payment, None)

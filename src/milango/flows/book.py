@@ -193,6 +193,15 @@ def _known(credential: MpesaCredential, lines: Sequence[Line]) -> dict[str, Owne
     }
 
 
+def owner_of(credential: MpesaCredential, code: str) -> Payment | None:
+    """The payment that has the receipt: of this short code and merchant, and no other's."""
+    owned = Receipt.objects.filter(
+        environment=credential.environment, short_code__in=credential.numbers, code=code
+    )
+    mine = Payment.objects.filter(credential=credential, pk__in=owned.values("payment_id"))
+    return mine.first()
+
+
 def retry_unmatched(now: datetime) -> int:
     """Book again what waits: time may have settled the payments that stood in its way.
 

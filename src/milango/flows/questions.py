@@ -27,13 +27,13 @@ from milango.core.errors import MilangoError
 from milango.core.payments import Evidence, Original, Outcome, Source
 from milango.daraja.asking import NoInitiator
 from milango.daraja.results import StatusResult, read_result, read_timeout
-from milango.models import CredentialState, MpesaCredential, Payment, Receipt, StatusQuestion
+from milango.models import CredentialState, MpesaCredential, Payment, StatusQuestion
 from milango.models.ids import uuid7
 
 from . import batches, hours, originals, reversals
 from . import rows as tables
 from .batches import Verb
-from .book import Line, book, hold, is_anothers
+from .book import Line, book, hold, is_anothers, owner_of
 from .clients import client_for
 from .receive import is_listed_peer, keep_poisoned, original_of
 from .settle import settle_many
@@ -286,31 +286,21 @@ def _why_not(answer: Answer, question: StatusQuestion) -> str:
 
 def _settled(said: StatusResult, question: StatusQuestion) -> str:
     hold(question.credential_id)
-    payment_id = question.payment_id or _owner(question)
-    if payment_id is None and said.outcome is Outcome.PAID:
+    owner = owner_of(question.credential, question.receipt)
+    payment = question.payment or owner
+    if payment is None and said.outcome is Outcome.PAID:
         (booking,) = book(
             question.credential, [_line(said)], Source.TRANSACTION_STATUS, listed=True
         )
         return booking.value
-    if payment_id is None:
+    if payment is None:
         (noted,) = reversals.note(question.credential, [_line(said)], Source.TRANSACTION_STATUS)
         return noted
-    (settled,) = settle_many([_evidence(said, question, payment_id)])
-    if ":" in settled.verdict and said.outcome is Outcome.PAID and _owner(question):
+    (settled,) = settle_many([_evidence(said, payment)])
+    if ":" in settled.verdict and said.outcome is Outcome.PAID and owner:
         # A word has put the receipt to a payment that it contradicts: whose it is hears of it.
         book(question.credential, [_line(said)], Source.TRANSACTION_STATUS, listed=True)
     return settled.verdict
-
-
-def _owner(question: StatusQuestion) -> UUID | None:
-    credential = question.credential
-    rows = Receipt.objects.filter(
-        environment=credential.environment,
-        short_code__in=credential.numbers,
-        code=question.receipt,
-        payment__isnull=False,
-    )
-    return rows.values_list("payment_id", flat=True).first()
 
 
 def _line(said: StatusResult) -> Line:
@@ -323,11 +313,10 @@ def _line(said: StatusResult) -> Line:
     )
 
 
-def _evidence(said: StatusResult, question: StatusQuestion, payment_id: UUID) -> Evidence:
-    payment = question.payment or Payment.objects.get(pk=payment_id)
+def _evidence(said: StatusResult, payment: Payment) -> Evidence:
     other = is_anothers(payment, said.phone or "")
     return Evidence(
-        payment_id=payment_id,
+        payment_id=payment.pk,
         source=Source.TRANSACTION_STATUS,
         outcome=said.outcome,
         observed_at=hours.now(),

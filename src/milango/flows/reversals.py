@@ -16,11 +16,11 @@ from django.db import transaction
 
 from milango.core import phones
 from milango.core.payments import Evidence, Outcome, Source, Status
-from milango.models import MpesaCredential, Payment, Receipt, Reversal
+from milango.models import MpesaCredential, Payment, Reversal
 from milango.models.ids import first_uuid7
 
 from . import hours
-from .book import EARLY, Line, hold, refers
+from .book import EARLY, Line, hold, owner_of, refers
 from .settle import settle_many
 
 WITHIN: Final = timedelta(days=7)
@@ -76,7 +76,7 @@ def retry(now: datetime) -> int:
 
 
 def _told(row: Reversal, *, is_new: bool) -> str:
-    if payment := _named(row):
+    if payment := owner_of(row.credential, row.code):
         return tell(row, payment, receipt=row.code)
     meant = _meant(row) if is_new else []
     return tell(row, meant[0]) if len(meant) == 1 else UNMATCHED
@@ -106,16 +106,6 @@ def tell(row: Reversal, payment: Payment, receipt: str | None = None) -> str:
 
 
 # --- whose money it was ---------------------------------------------------------------------
-
-
-def _named(row: Reversal) -> Payment | None:
-    owned = Receipt.objects.filter(
-        environment=row.credential.environment,
-        short_code__in=row.credential.numbers,
-        code=row.code,
-    )
-    mine = Payment.objects.filter(credential=row.credential, pk__in=owned.values("payment_id"))
-    return mine.first()
 
 
 def _meant(row: Reversal) -> list[Payment]:
