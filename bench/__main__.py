@@ -148,6 +148,7 @@ def summary(runs: Runs) -> dict[str, float]:
     take("pushes_sync_per_s", "sync", "per_s")
     compare("pushes_vs_sync", "pushes", "sync")
     take("push_added_p99_ms_at_50", "pushes_50", "added_p99_ms")
+    take("push_burst_ms_at_50", "pushes_50", "burst_ms")
     compare("status_growth", "statuses_grown", "statuses")
     compare("growth_callbacks", "callbacks_grown", "callbacks")
     compare("growth_pushes", "pushes_grown", "pushes")

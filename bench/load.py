@@ -1,7 +1,10 @@
 """Load on a server of this machine, and what came of it, as one line of JSON.
 
-    python -m bench.load send PORT CONNECTIONS FILE     (a pickled list of whole requests)
-    python -m bench.load streams PORT PID FILE          (streams beside it, in FILE.streams)
+    python -m bench.load send PORT CONNECTIONS FILE [SECONDS]
+    python -m bench.load streams PORT PID FILE
+
+FILE is a pickled list of whole requests; the streams are beside it, in FILE.streams. Connections
+begin within SECONDS, evenly, or all of them at once.
 
 Requests are made beforehand and answers are only counted, so that the generator costs little: its
 own CPU per request is part of the result. Traffic goes to 127.0.0.1 alone.
@@ -52,7 +55,9 @@ class Caller(asyncio.Protocol):
         code = _code(self._answer)
         if not code:
             return
-        self._run.took.append(time.perf_counter() - self._began)
+        now = time.perf_counter()
+        self._run.took.append(now - self._began)
+        self._run.ended.append(now)
         self._run.codes[code] += 1
         self._answer = b""
         self._next()
@@ -76,29 +81,36 @@ def _length(head: bytes) -> int:
 
 
 class Run:
-    """All connections together."""
+    """All connections together; what was measured stands in the order of the answers."""
 
     def __init__(self, requests: Iterator[bytes], connections: int) -> None:
         self.requests = requests
         self.took: list[float] = []
+        self.ended: list[float] = []
         self.codes: Counter[str] = Counter()
-        self._connections = connections
         self._left = connections
+        self._wave = connections
         self._over = asyncio.get_running_loop().create_future()
+
+    def steady(self) -> slice:
+        """The answers between the first wave and the last: while all connections were busy."""
+        wave = min(self._wave, len(self.ended) // 6)
+        return slice(wave, len(self.ended) - wave)
 
     def one_done(self) -> None:
         self._left -= 1
         if not self._left and not self._over.done():
             self._over.set_result(None)
 
-    async def go(self, port: int) -> float:
-        """Send everything; returns the seconds that it took."""
+    async def go(self, port: int, seconds: float = 0.0) -> None:
+        """Send everything; the connections begin within so many seconds."""
         loop = asyncio.get_running_loop()
-        began = time.perf_counter()
-        for _ in range(self._connections):
+        began, number = time.perf_counter(), self._left
+        for n in range(number):
+            if (early := began + seconds * n / number - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
             await loop.create_connection(lambda: Caller(self), HOST, port)
         await self._over
-        return time.perf_counter() - began
 
 
 def percentile(took: list[float], share: float) -> float:
@@ -108,16 +120,20 @@ def percentile(took: list[float], share: float) -> float:
     return sorted(took)[min(len(took) - 1, int(len(took) * share))] * 1_000
 
 
-async def send(port: int, connections: int, requests: list[bytes]) -> dict[str, Any]:
+async def send(
+    port: int, connections: int, requests: list[bytes], seconds: float
+) -> dict[str, Any]:
     """Send the requests over so many connections."""
     run = Run(iter(requests), connections)
     cpu = time.process_time()
-    seconds = await run.go(port)
+    await run.go(port, seconds)
     cpu = time.process_time() - cpu
+    ended, took = run.ended[run.steady()], run.took[run.steady()]
     return {
-        "per_s": len(run.took) / seconds,
-        "p50_ms": percentile(run.took, 0.5),
-        "p99_ms": percentile(run.took, 0.99),
+        "per_s": (len(ended) - 1) / (ended[-1] - ended[0]) if len(ended) > 1 else 0.0,
+        "p50_ms": percentile(took, 0.5),
+        "p99_ms": percentile(took, 0.99),
+        "most_ms": percentile(run.took, 1.0),
         "answers": dict(run.codes),
         "generator_us": cpu / max(1, len(run.took)) * 1e6,
     }
@@ -180,12 +196,13 @@ async def streams(port: int, pid: int, file: Path) -> dict[str, Any]:
 
 
 def main(words: list[str]) -> None:
-    what, port, number, file = words
+    what, port, number, file, *more = words
     if what == "streams":
         found = uvloop.run(streams(int(port), int(number), Path(file)))
     else:
         requests = pickle.loads(Path(file).read_bytes())  # noqa: S301 - written by us a moment ago
-        found = uvloop.run(send(int(port), int(number), requests))
+        seconds = float(more[0]) if more else 0.0
+        found = uvloop.run(send(int(port), int(number), requests, seconds))
     print(json.dumps(found))
 
 

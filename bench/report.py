@@ -41,6 +41,7 @@ TARGETS: Final = (
     Target("pushes_per_s", "prompts a second, 500 at a time, Daraja taking 500 ms", 850),
     Target("pushes_vs_sync", "× the sync way", 9),
     Target("push_added_p99_ms_at_50", "ms added at p99, 50 at a time", most=60),
+    Target("push_burst_ms_at_50", "ms added at most, 50 in the same instant"),
     Target("streams_10k_mb", "MB for 10,000 open streams", most=200),
     Target("streams_wake_p99_ms", "ms from commit to a waiting stream, p99", most=100),
     Target("webhooks_per_s", "webhooks a second, one worker, 50 fast endpoints", 2_000),

@@ -333,7 +333,7 @@ def _push(
     at_once: int = 0,
 ) -> Figures:
     """`at_once`: how many the server has under way, where that is less than the connections."""
-    # Waves: the first and the last of them are not what is measured.
+    # Six waves: the first and the last of them are not what is measured.
     number = max((at_once or connections) * 6, bench.how_many(scenario, guess))
     requests = FOLDER / "pushes.pickle"
     requests.write_bytes(pickle.dumps([_wish(n) for n in range(number)]))
@@ -345,11 +345,14 @@ def _push(
         with program(twin, env, daraja), program([*command, *bind], env, port) as process:
             _warm_up(env, port, times=1 if at_once else 5)
             used = cpu_us(family(process.pid)), cpu_us(bench.server.processes())
-            found = load(["send", str(port), str(connections), str(requests)], env)
+            # Payers do not press at the same time: over one answer of Daraja's they begin.
+            words = ["send", str(port), str(connections), str(requests), str(DARAJA_SECONDS)]
+            found = load(words, env)
             spent = (
                 cpu_us(family(process.pid)) - used[0],
                 cpu_us(bench.server.processes()) - used[1],
             )
+            burst = _burst(env, port, connections)
     if found["answers"].get("202", 0) != number:
         raise RuntimeError(f"asked for {number} prompts, answered {found['answers']}")
     bench.expected[scenario] = found["per_s"]
@@ -358,6 +361,7 @@ def _push(
         "p50_ms": found["p50_ms"],
         "p99_ms": found["p99_ms"],
         "added_p99_ms": found["p99_ms"] - DARAJA_SECONDS * 1_000,
+        "burst_ms": burst - DARAJA_SECONDS * 1_000,
         "generator_us": found["generator_us"],
         "server_us": spent[0] / number,
         "database_us": spent[1] / number,
@@ -387,6 +391,14 @@ def _warm_up(env: dict[str, str], port: int, *, times: int) -> None:
     requests = FOLDER / "warm.pickle"
     requests.write_bytes(pickle.dumps([_wish(n) for n in range(BUSY)] * times))
     load(["send", str(port), "200", str(requests)], env)
+
+
+def _burst(env: dict[str, str], port: int, connections: int) -> float:
+    """Milliseconds until all of so many are answered who ask in the same instant."""
+    requests = FOLDER / "burst.pickle"
+    requests.write_bytes(pickle.dumps([_wish(n) for n in range(connections)]))
+    found = load(["send", str(port), str(connections), str(requests)], env)
+    return float(found["most_ms"])
 
 
 STREAMS: Final = 10_000

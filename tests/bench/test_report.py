@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from bench import report, seed
 from bench.__main__ import GROWN, ONCE, ROUNDS, SLOWLY, TOLD, summary
-from bench.load import percentile
+from bench.load import Run, percentile
 
 WANTED = {
     "callbacks_postgres_per_s",
@@ -30,6 +30,7 @@ FIGURES = {
     "p50_ms": 1.0,
     "p99_ms": 2.0,
     "added_p99_ms": 3.0,
+    "burst_ms": 3.5,
     "generator_us": 10.0,
     "server_us": 20.0,
     "database_us": 30.0,
@@ -87,3 +88,11 @@ def test_the_history_is_as_long_as_wanted() -> None:
         assert statement.strip().startswith(f"INSERT INTO {table} ")
         assert "FROM bench_past" in statement
         assert "$" not in statement
+
+
+async def test_what_is_measured_lies_between_the_first_wave_and_the_last() -> None:
+    run = Run(iter(()), connections=10)
+    run.ended = [float(n) for n in range(100)]
+    assert run.ended[run.steady()] == [float(n) for n in range(10, 90)]
+    run.ended = run.ended[:30]
+    assert len(run.ended[run.steady()]) == 20, "few requests, of which waves are a third"

@@ -13,7 +13,7 @@ from django.db import DatabaseError, OperationalError
 from milango.core.errors import Declined
 from milango.flows import batches
 from milango.flows.batches import Verb
-from milango.front.inbox import Inbox
+from milango.front.inbox import CROWD, Inbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -101,6 +101,50 @@ async def test_a_full_inbox_refuses_at_once_and_keeps_half_for_trusted_peers() -
     work.go.set()
     assert len(await asyncio.gather(*tasks)) == 5
     await inbox.close()
+
+
+async def test_a_crowd_that_was_answered_is_back_in_the_next_batch() -> None:
+    work, inbox = Work(), Inbox(writers=1)
+
+    async def call(n: int) -> None:
+        for turn in range(4):
+            await inbox.submit(work.verb, (n, turn))
+
+    callers = [asyncio.create_task(call(n)) for n in range(CROWD)]
+    await begun(work, 1)
+    callers += [asyncio.create_task(call(n)) for n in range(CROWD, 2 * CROWD)]
+    await asyncio.sleep(0.05)
+    work.go.set()
+    await asyncio.gather(*callers)
+    sizes = [len(batch) for batch in work.batches]
+    assert sizes[:4] == [CROWD, *[2 * CROWD] * 3], "not one half after the other"
+    await inbox.close()
+
+
+async def test_nobody_waits_long_for_a_crowd_that_stays_away() -> None:
+    work, inbox = Work(), Inbox(writers=1)
+    crowd = [asyncio.create_task(inbox.submit(work.verb, (n, n))) for n in range(CROWD)]
+    await begun(work, 1)
+    late = asyncio.create_task(inbox.submit(work.verb, ("late", 0)))
+    work.go.set()
+    async with asyncio.timeout(2):
+        await asyncio.gather(*crowd, late)
+        await inbox.submit(work.verb, ("later", 0))
+    assert work.batches[1:] == [[("late", 0)], [("later", 0)]]
+    await inbox.close()
+
+
+async def test_the_end_does_not_wait_for_the_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("milango.front.inbox.GATHERING", 60)
+    work, inbox = Work(), Inbox(writers=1)
+    work.go.set()
+    await asyncio.gather(*(inbox.submit(work.verb, (n, n)) for n in range(CROWD)))
+    late = asyncio.create_task(inbox.submit(work.verb, ("late", 0)))
+    await asyncio.sleep(0.05)
+    assert not late.done()
+    async with asyncio.timeout(5):
+        await inbox.close()
+        assert await late == "done 0"
 
 
 async def test_who_stops_waiting_cancels_nothing() -> None:

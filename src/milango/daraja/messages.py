@@ -149,9 +149,7 @@ def eat_time(digits: str) -> datetime | None:
     """Daraja's 14 digits (EAT) as UTC; None when they are no time."""
     if len(digits) != 14 or not (digits.isascii() and digits.isdigit()):
         return None
-    month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(4, 14, 2))
     try:
-        at = datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=EAT)
-        return at.astimezone(UTC)
+        return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}+03:00").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
