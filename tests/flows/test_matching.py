@@ -272,6 +272,18 @@ def test_a_receipt_of_another_phone_is_not_matched(pay) -> None:
         match(second)
 
 
+def test_money_that_went_back_to_another_phone_reverses_nothing(pay) -> None:
+    payment = pay()
+    settle_many([accepted(payment), paid(payment)])
+    back = Line(receipt=CODE, amount=Decimal(50), paid_at=timezone.now(), phone=OTHER_PAYER)
+    with transaction.atomic():
+        reversals.note(payment.credential, [back], Source.PULL)
+    with pytest.raises(InvalidRequest, match="another phone"):
+        words.speak(payment, "reversed", reason="they rang", actor="cli:asha", receipt=CODE)
+    payment.refresh_from_db()
+    assert payment.status == "Success"
+
+
 def test_a_line_without_a_number_finds_the_payment_that_it_answers(pay) -> None:
     payment = pay()
     told(payment, phone="")

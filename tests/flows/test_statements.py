@@ -140,6 +140,18 @@ def test_a_receipt_that_a_word_has_put_to_another_payment_is_found_out(
     assert (status(mine), status(other), status(right)) == ("Success", "Pending", "Success")
 
 
+def test_a_wrong_word_keeps_no_line_about_others_from_proving(pay, told: Told, now) -> None:
+    mine, waits = pay(), pay(phone=OTHER_PAYER)
+    code, good = receipt_of(now, 1), receipt_of(now, 2)
+    words.speak(mine, "paid", reason="so I heard", actor="cli:asha", receipt=code)
+    claim(waits, good, now)
+    report = told(
+        Entry(code, now, 50, phone="254799***999"), Entry(good, now, 50, phone=OTHER_PAYER)
+    )
+    assert counted(report) == {"settled": 1, "other_money": 1}
+    assert status(waits) == "Success"
+
+
 def test_a_reversal_of_an_earlier_period_is_seen(pay, told: Told, now) -> None:
     payment = pay()
     succeed(payment, receipt_of(now, 1), now)

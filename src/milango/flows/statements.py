@@ -531,7 +531,9 @@ def _settle(report: Report, tell: Tell) -> None:
     if report.problem:
         return
     lines = report.statement.payments()
-    contradicts = any(report.counts[kind] for kind in (*OTHERS, Kind.MISSING_THERE, Kind.CHANGED))
+    contradicts = any(
+        report.counts[kind] for kind in (Kind.OTHER_AMOUNT, Kind.MISSING_THERE, Kind.CHANGED)
+    )
     proves = not contradicts and not can_ask(report.credential)
     told = [
         (found, evidence)

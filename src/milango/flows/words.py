@@ -16,14 +16,14 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 
 from milango.conf import conf
-from milango.core import phones, receipts
+from milango.core import receipts
 from milango.core.doubts import meaning_of
 from milango.core.errors import Declined, InvalidRequest
 from milango.core.payments import SKEW, Evidence, Outcome, Source, Status
 from milango.models import Installation, OperatorWord, Payment, Receipt, Reversal
 
 from . import audit, hours
-from .book import hold
+from .book import hold, is_anothers
 from .settle import Settled, settle_many
 
 SAYABLE: Final = {
@@ -264,7 +264,7 @@ def _why_not_paid(word: OperatorWord, told: Told) -> str:
         return f"The payment is {payment.status}, with {payment.receipt_number or 'no receipt'}."
     if came.paid_at and came.paid_at < payment.created_at - SKEW:
         return "It was paid before the payment was asked for."
-    if not phones.may_be(payment.phone, came.phone):
+    if is_anothers(payment, came.phone):
         return "It was paid by another phone than the one that was prompted."
     return ""
 
@@ -278,6 +278,8 @@ def _why_not_reversed(word: OperatorWord, told: Told) -> str:
         return ""
     if back.amount != payment.amount:
         return f"It is KES {back.amount}, and the payment asks for KES {payment.amount}."
+    if is_anothers(payment, back.phone):
+        return "It went back to another phone than the one that was prompted."
     if back.reversed_at < payment.created_at - SKEW:
         return "It went back before the payment was asked for."
     paid = payment.status in {Status.SUCCESS, Status.REVERSED}
