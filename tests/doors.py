@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Inline:
     """An inbox without threads: the test's own connection, and so its transaction."""
 
-    async def submit(self, verb: Verb, item: Any, *, trusted: bool = True) -> Any:
+    async def submit(self, verb: Verb, item: Any, **options: Any) -> Any:
         (outcome,) = batches.run(verb, [item])
         if isinstance(outcome, Exception):
             raise outcome

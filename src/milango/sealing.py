@@ -82,7 +82,7 @@ def current_key_id() -> str:
 
 def has_key(kid: str) -> bool:
     """Whether this installation has the key with that id."""
-    return any(key.kid == kid for key in conf().keys)
+    return _known(kid) is not None
 
 
 def derive(purpose: Purpose, kid: str | None = None) -> bytes:
@@ -96,7 +96,12 @@ def derive(purpose: Purpose, kid: str | None = None) -> bytes:
 
 def key_finder(purpose: Purpose) -> Callable[[str], bytes | None]:
     """What token readers ask: from a key id to its sub-key, or None if there is no such key."""
-    return lambda kid: derive(purpose, kid) if has_key(kid) else None
+
+    def find(kid: str) -> bytes | None:
+        key = _known(kid)
+        return _derived(key, purpose) if key else None
+
+    return find
 
 
 def generate_key(kid: str) -> str:
@@ -116,10 +121,16 @@ def _current() -> Key:
     return keys[0]
 
 
-def _find(kid: str) -> Key:
+def _known(kid: str) -> Key | None:
     for key in conf().keys:
         if key.kid == kid:
             return key
+    return None
+
+
+def _find(kid: str) -> Key:
+    if key := _known(kid):
+        return key
     raise SecretUnreadable(
         f"A stored secret needs key {kid!r}, which this installation does not have: "
         f'add it to MILANGO["KEYS"].'

@@ -27,6 +27,7 @@ from .bell import Bell
 from .bounds import Bounded
 from .http import BODY_SECONDS, Gone, Patience, Receive, Request, Scope, Send, write
 from .inbox import Inbox
+from .lateness import Lateness
 from .spool import Spool
 from .streams import EVENT_STREAM
 from .tally import Tally
@@ -107,7 +108,7 @@ class Front:
         self._to_the_end: set[asyncio.Task[Any]] = set()
         self._tally = Tally()
         self._for_bodies = Patience(BODY_SECONDS)
-        self.for_commits = Patience(callbacks.COMMIT_SECONDS)
+        self.commits = Lateness(callbacks.COMMIT_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI has it."""

@@ -89,8 +89,7 @@ async def _take(
     listed = receive.is_listed_peer(request.peer)
     item = kind.read(named_id, original, listed, now)
     try:
-        with front.for_commits.since():
-            await front.inbox.submit(kind.verb, item, trusted=listed)
+        await front.inbox.submit(kind.verb, item, trusted=listed, lateness=front.commits)
     except Exception as error:
         if front.spool and _is_our_fault(error):
             await front.spool.keep(Kept(named_id, listed, original, kind.name))

@@ -100,6 +100,7 @@ class Request:
 
     __slots__ = (
         "_began",
+        "_is_whole",
         "_lines",
         "_named",
         "_patience",
@@ -120,6 +121,7 @@ class Request:
         self._receive = receive
         self._patience = patience
         self._began: float | None = scope.get("milango.began")
+        self._is_whole: bool = scope.get("milango.whole", False)
 
     def header(self, name: bytes) -> str | None:
         """The header's value; lines of the same name are joined by commas."""
@@ -155,6 +157,8 @@ class Request:
         `body_too_slow`; raises Gone when the caller leaves.
         """
         check_length(self.header(b"content-length"), limit)
+        if self._is_whole:
+            return await self._read(limit)
         try:
             with self._patience.since(self._began):
                 return await self._read(limit)

@@ -27,6 +27,8 @@ from milango.flows import batches
 from milango.flows.batches import Verb
 from milango.seen import metrics
 
+from .lateness import Lateness
+
 logger = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 4_096
@@ -71,17 +73,22 @@ class Inbox:
         self._closing = False
         self._at_rest = asyncio.Event()
 
-    async def submit(self, verb: Verb, item: Any, *, trusted: bool = True) -> Any:
+    async def submit(
+        self, verb: Verb, item: Any, *, trusted: bool = True, lateness: Lateness | None = None
+    ) -> Any:
         """Have the item done with others of its kind; returns its outcome, after the commit.
 
-        Raises what became of it, or Declined `database_unavailable` when too much is waiting.
-        Half of the places are kept for trusted items. Who stops waiting cancels nothing.
+        Raises what became of it, or Declined `database_unavailable` when too much is waiting, or
+        TimeoutError by the `lateness` given. Half of the places are kept for trusted items. Who
+        stops waiting cancels nothing.
         """
         places = self._most_waiting if trusted else self._most_waiting // 2
         if len(self._waiting) >= places or self._closing:
             raise Declined("database_unavailable", FULL, retry_after=1)
         job = Job(verb, item, verb.lane(item), self._loop.create_future())
         self._waiting.append(job)
+        if lateness:
+            lateness.watch(job.answer)
         self._ask_for_a_turn()
         return await job.answer
 

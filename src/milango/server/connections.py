@@ -116,6 +116,11 @@ class Connection(HttpToolsProtocol):
         self.room = REQUEST_LIMIT
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """Nothing of the request is to come; mostly it came with the head, before anybody asks."""
+        self.scope["milango.whole"] = True  # type: ignore[typeddict-unknown-key]
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
         """As uvicorn's own, without its timer."""
         self.transport.flush()  # type: ignore[attr-defined]
