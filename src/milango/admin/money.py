@@ -313,19 +313,11 @@ class WordFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The three of them."""
-        return [(state, state) for state in STATES]
+        return [(state, state) for state in words.STATES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Words of the chosen state."""
-        return queryset.filter(**STATES.get(self.value() or "", {}))
-
-
-STATES: Final[dict[str, dict[str, Any]]] = {
-    "waits": {"applied_at": None, "withdrawn_at": None},
-    "counts": {"applied_at__isnull": False},
-    "withdrawn": {"withdrawn_at__isnull": False},
-}
-"""Of a word, and the rows that are in each."""
+        return queryset.filter(words.STATES.get(self.value() or "", Q()))
 
 
 @admin.register(OperatorWord)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from milango.conf import conf
@@ -41,6 +42,9 @@ OVERLAP: Final = timedelta(hours=1)
 
 MOST_PAGES: Final = 1_000
 
+AT_ONCE: Final = 8
+"""Short codes that one worker pulls for side by side. Almost all the time Daraja is waited for."""
+
 
 def switch(credential: MpesaCredential, *, on: bool, number: str | None, actor: str) -> None:
     """Begin or stop to pull; with the number on its papers, register it with Daraja first."""
@@ -63,12 +67,24 @@ def pull_due(now: datetime | None = None) -> int:
     now = now or hours.database_now()
     _begin(now)
     due = CredentialState.objects.filter(next_pull_at__lte=now, credential__active=True)
-    booked = 0
-    for state in due.select_related("credential__merchant"):
-        mine = CredentialState.objects.filter(pk=state.pk, next_pull_at=state.next_pull_at)
-        if mine.update(next_pull_at=now + EVERY):
-            booked += _pull(state, now)
-    return booked
+    states = list(due.select_related("credential__merchant"))
+    if len(states) < 2:
+        return sum(_pull_mine(state, now) for state in states)
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="milango-pull") as pool:
+        return sum(pool.map(lambda state: _in_thread(state, now), states))
+
+
+def _in_thread(state: CredentialState, now: datetime) -> int:
+    try:
+        return _pull_mine(state, now)
+    finally:
+        connection.close()
+
+
+def _pull_mine(state: CredentialState, now: datetime) -> int:
+    """Pull for a short code, unless another worker does."""
+    mine = CredentialState.objects.filter(pk=state.pk, next_pull_at=state.next_pull_at)
+    return _pull(state, now) if mine.update(next_pull_at=now + EVERY) else 0
 
 
 def _begin(now: datetime) -> None:

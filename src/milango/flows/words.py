@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from django.db import transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from milango.conf import conf
 from milango.core import receipts
@@ -122,9 +122,17 @@ def withdraw(word: OperatorWord, *, actor: str) -> OperatorWord:
     return row
 
 
+STATES: Final = {
+    "waits": Q(applied_at=None, withdrawn_at=None),
+    "counts": Q(applied_at__isnull=False),
+    "withdrawn": Q(withdrawn_at__isnull=False),
+}
+"""Of a word, and the rows that are in each."""
+
+
 def waiting() -> QuerySet[OperatorWord]:
     """What waits for a second person."""
-    return OperatorWord.objects.filter(applied_at=None, withdrawn_at=None)
+    return OperatorWord.objects.filter(STATES["waits"])
 
 
 def _hold(payment: Payment) -> Payment:
