@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from milango.models import Merchant, MpesaCredential
 from tests.people import make_credential, make_key
@@ -278,3 +279,18 @@ def test_usual_spellings_are_taken(
     assert answer.status_code == 202, answer.content
     assert answer.json()["metadata"] == (change.get("metadata") or {})
     assert len(daraja.ledger()) == 1
+
+
+@pytest.mark.parametrize("host", ["", "a b", "elsewhere.example"])
+@pytest.mark.parametrize("path", ["/api/v1/payments", "/api/v1/nowhere", "/callbacks/nowhere"])
+def test_a_host_that_is_not_ours_is_refused_in_words(settings, path: str, host: str) -> None:
+    settings.ALLOWED_HOSTS = ["pay.example.test"]
+    answer = Client(raise_request_exception=False).get(path, HTTP_HOST=host)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    assert "Host header" in answer.json()["detail"]
+
+
+def test_a_host_that_is_not_ours_is_refused_on_pages_as_ever(settings) -> None:
+    settings.ALLOWED_HOSTS = ["pay.example.test"]
+    answer = Client(raise_request_exception=False).get("/admin/", HTTP_HOST="elsewhere.example")
+    assert (answer.status_code, answer.headers["Content-Type"][:9]) == (400, "text/html")

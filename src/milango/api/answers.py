@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, RequestDataTooBig, SuspiciousOperation
 from django.db import Error as AnyDatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
@@ -21,6 +21,11 @@ FOREIGN: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (MethodNotAllowed, "method_not_allowed", "This address does not take this method."),
     (Http404, "not_found", "There is nothing at this address."),
     (RequestDataTooBig, "body_too_large", "The body is too large."),
+    (
+        DisallowedHost,
+        "invalid_request",
+        "The Host header is no name of this installation. Use the address that it was set up with.",
+    ),
     (SuspiciousOperation, "invalid_request", "The request cannot be understood."),
     (UnreadablePostError, "invalid_request", "The body did not arrive whole."),
 )

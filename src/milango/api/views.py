@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.http import HttpRequest, HttpResponse
+from django.views import defaults
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
@@ -15,7 +18,7 @@ from milango.flows.charge import charge
 from milango.flows.present import payment_document
 
 from . import operations
-from .answers import response_of
+from .answers import answer_of, response_of
 from .callbacks import mpesa_callback as mpesa_callback
 from .door import Door, plain_door
 from .requests import caller_in, json_in, key_in, origin_in, peer_in, query_in
@@ -96,3 +99,14 @@ def healthz(request: HttpRequest) -> Answer:
 def nowhere(request: HttpRequest, path: str = "") -> Answer:
     """Any other address below /api/v1/ and /callbacks/."""
     raise Declined("not_found", "There is nothing at this address.")
+
+
+OURS: Final = ("/api/v1/", "/callbacks/")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """`handler400` of the ready server: what Django refuses before any view, such as a strange
+    `Host`, as a problem below our own addresses."""
+    if request.path.startswith(OURS):
+        return response_of(answer_of(exception))
+    return defaults.bad_request(request, exception)

@@ -9,3 +9,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("milango.urls")),
 ]
+
+handler400 = "milango.api.views.bad_request"
