@@ -47,7 +47,22 @@ _prepared: WeakKeyDictionary[Any, dict[str, bytes]] = WeakKeyDictionary()
 
 
 def _run(statement: str, *parameters: str, first: str = "") -> list[RowOf]:
-    """Run one prepared statement on Django's connection, in its transaction; gives its rows.
+    """Run one prepared statement on Django's connection, in its transaction; gives its rows."""
+    result = _result(statement, *parameters, first=first)
+    if not result.nfields:
+        return []
+    rows = Transformer()
+    rows.set_pgresult(result)
+    return rows.load_rows(0, result.ntuples, tuple)
+
+
+def _count(statement: str, *parameters: str) -> int:
+    """Run a statement that gives no rows; says how many it has touched."""
+    return _result(statement, *parameters).command_tuples or 0
+
+
+def _result(statement: str, *parameters: str, first: str = "") -> PGresult:
+    """Run one prepared statement.
 
     `first` is what the transaction needs to be told before. Straight to libpq: a cursor would
     cost several times what the statement itself does. Errors are Django's, as for every other
@@ -69,12 +84,7 @@ def _run(statement: str, *parameters: str, first: str = "") -> list[RowOf]:
             _checked(server, server.prepare(name, _numbered(statement).encode()))
             known[statement] = name
         values = [parameter.encode() for parameter in parameters]
-        result = _checked(server, server.exec_prepared(name, values, None, Format.BINARY))
-        if not result.nfields:
-            return []
-        rows = Transformer()
-        rows.set_pgresult(result)
-        return rows.load_rows(0, result.ntuples, tuple)
+        return _checked(server, server.exec_prepared(name, values, None, Format.BINARY))
 
 
 def _checked(server: PGconn, result: PGresult) -> PGresult:
@@ -212,9 +222,8 @@ WINNERS: Final = (
     "SELECT merchant_id, order_id, payment_id FROM milango_settledorder "
     f"WHERE (merchant_id, order_id) IN (SELECT * FROM {_unnest(('uuid', 'text'))})"
 )
-CUSTOMER: Final = "merchant_id, phone, id"
 KNOWN: Final = (
-    f"SELECT {CUSTOMER} FROM milango_customer "
+    "SELECT merchant_id, phone, id FROM milango_customer "
     f"WHERE (merchant_id, phone) IN (SELECT * FROM {_unnest(('uuid', 'text'))})"
 )
 FREE_PHONES: Final = "DELETE FROM milango_openprompt WHERE payment_id = ANY(%s::uuid[])"
@@ -258,11 +267,10 @@ def used_checkout_ids(named: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]
 
 def claim_receipts(rows: Sequence[RowOf]) -> dict[ReceiptKey, UUID | None]:
     arrays = _arrays(RECEIPTS, rows)
-    owners = _owners(_run(_insertion(RECEIPTS, f"RETURNING {OWNER}"), *arrays))
-    if len(owners) < len(rows):
-        _run(TAKE_OVER, *arrays[:4])
-        owners |= _owners(_run(OWNERS, arrays[2]))
-    return owners
+    if _count(_insertion(RECEIPTS), *arrays) == len(rows):
+        return {ReceiptKey(*row[:3]): row[3] for row in rows}
+    _run(TAKE_OVER, *arrays[:4])
+    return _owners(_run(OWNERS, arrays[2]))
 
 
 def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, str], UUID]:
@@ -274,9 +282,9 @@ def claim_orders(orders: Sequence[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, s
 
 def customers(wanted: Sequence[RowOf]) -> dict[Payer, UUID]:
     arrays = _arrays(CUSTOMERS, wanted)
-    found = _run(_insertion(CUSTOMERS, f"RETURNING {CUSTOMER}"), *arrays)
-    if len(found) < len(wanted):
-        found += _run(KNOWN, *arrays[1:3])
+    if _count(_insertion(CUSTOMERS), *arrays) == len(wanted):
+        return {(merchant.int, phone): UUID(hex=new) for new, merchant, phone, _ in wanted}
+    found = _run(KNOWN, *arrays[1:3])
     return {(merchant.int, phone): customer for merchant, phone, customer in found}
 
 
