@@ -192,6 +192,10 @@ def test_unmatched_money_is_listed_and_matched(milango: Milango) -> None:
         )
     merchant = ("--merchant", credential.merchant.name, "--shortcode", credential.short_code)
     assert "UCE0000050  KES 50.00" in milango("shortcodes", "unmatched", *merchant).output
+    of_all = milango("shortcodes", "unmatched").output
+    assert "UCE0000050  KES 50.00" in of_all
+    assert f"{credential.merchant.name}, {credential.short_code}" in of_all
+    assert milango("shortcodes", "unmatched", "--shortcode", "999").exit_code == 2
     why = ("--reason", "the till slip")
     wrong = milango("payments", "match", large.public_id, "UCE0000050", *why)
     assert wrong.exit_code != 0
@@ -214,6 +218,25 @@ def test_a_word_that_waits_is_withdrawn(milango: Milango) -> None:
     refused = milango("payments", "approve", word)
     assert (refused.exit_code, "was withdrawn by" in refused.output) == (1, True)
     assert milango("payments", "withdraw", "wrd_1").exit_code == 2
+
+
+def test_a_word_that_proof_outweighs_is_not_said_to_count(
+    milango: Milango, payment: Payment
+) -> None:
+    said = milango("payments", "mark", payment.public_id, "failed", "--reason", "not on the slip")
+    assert said.exit_code == 1
+    assert "stays Success: what is proven of it outweighs this word" in said.output
+    assert "voided" in said.output
+
+
+def test_a_payment_shows_the_word_that_waits_for_it(milango: Milango, payment: Payment) -> None:
+    why = ("--reason", "forged")
+    word = milango("payments", "mark", payment.public_id, "voided", *why).output.split()[-1]
+    assert (
+        f"milango payments approve {word}" in milango("payments", "show", payment.public_id).output
+    )
+    milango("payments", "withdraw", word)
+    assert word not in milango("payments", "show", payment.public_id).output
 
 
 @pytest.mark.parametrize("command", ["mark", "match", "ask"])

@@ -89,6 +89,7 @@ def test_an_edited_file_is_said_and_fails_the_check(
     checked = milango("check")
     assert "!!  statements that do not add up" in checked.output
     assert "balance_broken, row 9" in checked.output
+    assert "it waits for the merchant." in checked.output
     StatementImport.objects.update(resolved_at=timezone.now())
     assert "ok  statements that do not add up" in milango("check").output
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -48,6 +49,14 @@ def test_an_endpoint_is_added_listed_rotated_disabled_and_enabled(milango: Milan
     assert WebhookEndpoint.objects.get().active
     actions = list(AuditEntry.objects.order_by("number").values_list("action", flat=True))
     assert actions == [f"webhook.{each}" for each in ("added", "rotated", "disabled", "enabled")]
+
+
+@pytest.mark.parametrize("wanted", [[], ["payment.failed"], ["payment.failed", "ping"]])
+def test_what_add_says_to_try_reaches_the_endpoint(milango: Milango, wanted: list[str]) -> None:
+    words = [word for event in wanted for word in ("--event", event)]
+    hint = add(milango, *words).output.splitlines()[-1]
+    tried = milango(*shlex.split(hint.partition("milango ")[2]))
+    assert "is due at 1 endpoint." in tried.output
 
 
 @pytest.mark.parametrize("url", ["http://shop.example/", "https://127.0.0.1/", "shop"])

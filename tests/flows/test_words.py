@@ -89,6 +89,14 @@ def test_a_voidance_always_takes_two(pay) -> None:
     assert status(payment) == "Voided"
 
 
+def test_what_was_never_paid_cannot_be_said_to_have_gone_back(pay) -> None:
+    payment = pay(phone=OTHER_PAYER)
+    with pytest.raises(InvalidRequest, match="is Pending: nothing can go back from it"):
+        say(payment, "reversed")
+    settle_many([accepted(payment), paid(payment)])
+    assert status(payment) == "Success"  # the money that came afterwards is seen
+
+
 def test_a_word_does_not_outrank_what_mpesa_proves(pay) -> None:
     payment = pay(phone=OTHER_PAYER)
     say(payment, "failed")

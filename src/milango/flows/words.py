@@ -234,6 +234,23 @@ def _apply(word: OperatorWord, told: Told, now: datetime) -> Settled:
     return settled
 
 
+ENDS: Final = {
+    Outcome.PAID: Status.SUCCESS,
+    Outcome.FAILED: Status.FAILED,
+    Outcome.REVERSED: Status.REVERSED,
+    Outcome.VOIDED: Status.VOIDED,
+}
+
+
+def outweighed(word: OperatorWord, settled: Settled) -> str:
+    """Why a word that was heard has not made its payment what it says; an empty text: it has."""
+    if settled.status == ENDS[SAYABLE[word.outcome]]:
+        return ""
+    stays = f"The payment stays {settled.status}: what is proven of it outweighs this word."
+    undo = " No such money? Say voided. It went back? Say reversed."
+    return f"{stays} No money has moved.{undo if settled.status == Status.SUCCESS else ''}"
+
+
 def _doubted(settled: Settled | None) -> str:
     """Why a word is not recorded that would only raise a doubt: nobody is to approve a doubt.
 
@@ -279,9 +296,12 @@ def _why_not_paid(word: OperatorWord, told: Told) -> str:
 
 def _why_not_reversed(word: OperatorWord, told: Told) -> str:
     payment, back = word.payment, told.back
+    # Reversed stays whatever is told later: money that comes in yet would be hidden by it.
+    paid = payment.status in {Status.SUCCESS, Status.REVERSED}
+    never_paid = "" if paid else f"The payment is {payment.status}: nothing can go back from it."
     if back is None:
         unowned = told.came and not told.came.payment_id
-        return "It is money that came in, and no payment's yet." if unowned else ""
+        return "It is money that came in, and no payment's yet." if unowned else never_paid
     if back.payment_id:
         return ""
     if back.amount != payment.amount:
@@ -290,8 +310,7 @@ def _why_not_reversed(word: OperatorWord, told: Told) -> str:
         return "It went back to another phone than the one that was prompted."
     if back.reversed_at < payment.created_at - SKEW:
         return "It went back before the payment was asked for."
-    paid = payment.status in {Status.SUCCESS, Status.REVERSED}
-    return "" if paid else f"The payment is {payment.status}: nothing can go back from it."
+    return never_paid
 
 
 WHY_NOT: Final = {Outcome.PAID: _why_not_paid, Outcome.REVERSED: _why_not_reversed}

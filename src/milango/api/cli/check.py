@@ -140,9 +140,10 @@ def _statements() -> Iterator[str]:
         yield (
             f"{record.public_id} of {record.merchant}, short code {record.credential.short_code}: "
             f"{record.problem}, row {record.problem_row}, imported {record.imported_at:%Y-%m-%d} "
-            f"by {record.uploader}, with {record.owner}. It proves nothing and has settled "
-            "nothing: somebody may have edited it. Download it again and import that; then write "
-            "down in the admin, under statement imports, what it was."
+            f"by {record.uploader}; it waits for the {record.owner}. It proves "
+            "nothing and has settled nothing: somebody may have edited it. Download it "
+            "again and import that; then write down in the admin, under statement imports, "
+            "what it was."
         )
 
 

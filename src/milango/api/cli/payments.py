@@ -39,6 +39,7 @@ def show(payment: str) -> None:
     """Show a payment (pay_…), and everything that happened to it."""
     from milango.core.doubts import meaning_of
     from milango.core.phones import mask
+    from milango.flows import words
 
     row = _payment(payment)
     click.echo(f"{row.public_id}  {row.merchant.name}, {row.short_code} ({row.environment})")
@@ -48,6 +49,9 @@ def show(payment: str) -> None:
         click.echo(f"  {event.seq:>3}  {line_of(event)}")
     if row.next_check_at and row.status == "Pending":
         click.echo(f"  Daraja is asked next at {row.next_check_at:%Y-%m-%d %H:%M:%S}Z.")
+    for word in words.waiting().filter(payment=row).order_by("id"):
+        click.echo(f"  waits for a second person: {word.outcome}, said by {word.spoken_by}")
+        click.echo(f"    milango payments approve {word.public_id}, or withdraw")
     for doubt in row.open_doubts.filter(resolved_at=None):
         click.echo(f"  in doubt since {doubt.raised_at:%Y-%m-%d}: {doubt.kind} {doubt.public_id}")
         click.echo(f"    {' '.join(meaning_of(doubt.kind))}")
@@ -102,6 +106,14 @@ def _say(word: OperatorWord, settled: Settled | None) -> None:
     if settled.verdict.startswith("doubt:"):
         message = f"It contradicts what is known ({settled.verdict}): milango doubts list"
         raise click.ClickException(f"The payment is {settled.status}. {message}")
+    _say_what_came_of(word, settled)
+
+
+def _say_what_came_of(word: OperatorWord, settled: Settled) -> None:
+    from milango.flows.words import outweighed
+
+    if problem := outweighed(word, settled):
+        raise click.ClickException(problem)
     click.echo(f"It counts: the payment is {settled.status}.")
 
 
@@ -112,8 +124,8 @@ def approve(word: str) -> None:
     """Agree with another person's word (wrd_…) about a payment. One's own is refused."""
     from milango.flows.words import approve as agree
 
-    settled = agree(_word(word), actor=actor())
-    click.echo(f"It counts: the payment is {settled.status}.")
+    row = _word(word)
+    _say_what_came_of(row, agree(row, actor=actor()))
 
 
 @payments.command()

@@ -65,8 +65,15 @@ def reconcile(
     else:
         _show(report)
         if asked:
-            click.echo(f"Transaction Status was asked about {asked} receipts; see the payments.")
+            click.echo(
+                f"Transaction Status was asked about {_receipts(asked)}. "
+                "The answer comes within a minute: milango payments show"
+            )
     raise click.exceptions.Exit(0 if report.all_matched else DIFFERENCES)
+
+
+def _receipts(count: int) -> str:
+    return "1 receipt" if count == 1 else f"{count} receipts"
 
 
 def _credential(shortcode: str, merchant: str | None, environment: str) -> MpesaCredential:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .credentials import from_file
-from .find import credential_named, shortcode_options
+from .find import credential_named, merchant_named, shortcode_options
 from .lazy import actor, with_django
 from .receipts import RECEIPT
+
+if TYPE_CHECKING:
+    from milango.models import MpesaCredential as Credential
 
 
 @click.group()
@@ -131,22 +136,45 @@ def reference(number: int, prefix: str) -> None:
 
 
 @shortcodes.command()
-@shortcode_options
+@click.option("--merchant", metavar="NAME", help="Of this merchant only: name or mer_ id.")
+@click.option("--shortcode", metavar="NUMBER", help="Of this paybill or till only.")
+@click.option("--environment", default="", help="Of this environment only.")
 @with_django
-def unmatched(merchant: str, shortcode: str, environment: str) -> None:
+def unmatched(merchant: str | None, shortcode: str | None, environment: str) -> None:
     """List money that may be several payments', and waits for a source that names one.
 
     What went back has a minus sign. A person may know better: milango payments match.
     """
+    found = False
+    for credential in _credentials(merchant, shortcode, environment):
+        for line in _waiting(credential):
+            found = True
+            click.echo(f"{line}  {credential.merchant.name}, {credential.short_code}")
+    if not found:
+        click.echo("There is none.")
+
+
+def _credentials(merchant: str | None, shortcode: str | None, environment: str) -> list[Credential]:
+    from milango.models import MpesaCredential
+
+    if merchant and shortcode:
+        return [credential_named(merchant, shortcode, environment)]
+    rows = MpesaCredential.objects.select_related("merchant").order_by("merchant__name", "id")
+    given = {"short_code": shortcode and shortcode.strip(), "environment": environment}
+    rows = rows.filter(**{name: value for name, value in given.items() if value})
+    if merchant:
+        rows = rows.filter(merchant=merchant_named(merchant))
+    if shortcode and not rows:
+        message = "nobody has it (see: milango credentials list)."
+        raise click.BadParameter(message, param_hint="--shortcode")
+    return list(rows)
+
+
+def _waiting(credential: Credential) -> Iterator[str]:
     from milango.flows import matching
 
-    credential = credential_named(merchant, shortcode, environment)
-    came = matching.receipts(credential).order_by("created_at")
-    went = matching.reversals(credential).order_by("created_at")
-    for row in came:
-        click.echo(f"{row.code}  KES {row.amount}  {row.paid_at:%Y-%m-%d %H:%M:%S}Z  {row.source}")
-    for back in went:
+    for row in matching.receipts(credential).order_by("created_at"):
+        yield f"{row.code}  KES {row.amount}  {row.paid_at:%Y-%m-%d %H:%M:%S}Z  {row.source}"
+    for back in matching.reversals(credential).order_by("created_at"):
         at = f"{back.reversed_at:%Y-%m-%d %H:%M:%S}Z"
-        click.echo(f"{back.code}  KES -{back.amount}  {at}  {back.source}")
-    if not came and not went:
-        click.echo("There is none.")
+        yield f"{back.code}  KES -{back.amount}  {at}  {back.source}"

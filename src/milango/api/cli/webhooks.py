@@ -52,7 +52,11 @@ def add(url: str, merchant: str, events: tuple[str, ...], full_phone: bool, ed25
     click.echo(row.secret)
     if row.ed25519_key:
         click.echo(letters.public_key(row.ed25519_key))
-    click.echo(f"Try it with: milango trigger ping --merchant {shlex.quote(merchant)}", err=True)
+    # A ping would reach nobody where only other events are wanted.
+    wanted = events[0] if events and "ping" not in events else "ping"
+    click.echo(
+        f"Try it with: milango trigger {wanted} --merchant {shlex.quote(merchant)}", err=True
+    )
 
 
 @webhooks.command("list")
