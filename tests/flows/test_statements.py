@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -19,11 +20,14 @@ from milango.models import (
     AuditEntry,
     Doubt,
     MpesaCredential,
+    OperatorWord,
     Payment,
+    Reversal,
     StatementImport,
     StatementLine,
     StatusQuestion,
 )
+from milango.models.ids import first_uuid7 as uuid7_at
 from tests.people import OTHER_PAYER, make_credential, make_merchant
 from tests.statement_files import Entry, as_csv, receipt_of, rows
 
@@ -138,6 +142,81 @@ def test_a_receipt_that_a_word_has_put_to_another_payment_is_found_out(
         (other.pk, "receipt_taken"),
     }
     assert (status(mine), status(other), status(right)) == ("Success", "Pending", "Success")
+
+
+@pytest.fixture
+def earlier(pay: Callable[..., Payment], now: datetime) -> Callable[..., Payment]:
+    """A payment whose prompt is over since an hour, when the statement began."""
+
+    number = count()
+
+    def make(**fields: Any) -> Payment:
+        at = now - timedelta(hours=1, seconds=next(number))
+        life = {"created_at": at, "sending_at": at, "prompt_until": at + timedelta(minutes=3)}
+        return pay(pk=uuid7_at(at), **life, **fields)
+
+    return make
+
+
+@pytest.mark.parametrize("receipt", ["UCE5K7Q2XD", ""])
+def test_a_success_by_a_word_of_which_the_statement_knows_nothing_is_missing_there(
+    earlier, told: Told, now, receipt: str
+) -> None:
+    payment, proven = earlier(), earlier(phone=OTHER_PAYER)
+    words.speak(payment, "paid", reason="so I heard", actor="cli:asha", receipt=receipt)
+    Payment.objects.update(settled_at=now - timedelta(minutes=30))
+    claim(proven, receipt_of(now, 3), now)
+    frame = [
+        Entry(receipt_of(now, n), at, 75, phone="254799***999")
+        for n, at in enumerate((now - timedelta(hours=2), now))
+    ]
+    report = told(*frame, Entry(receipt_of(now, 3), now, 50, phone=OTHER_PAYER))
+    assert counted(report) == {"missing_here": 2, "missing_there": 1, "settled": 1}
+    assert set(Doubt.objects.values_list("payment_id", "kind")) == {
+        (payment.pk, "missing_in_statement")
+    }
+    assert ("", payment) not in {(point.receipt, point.payment) for point in points(report)}
+
+
+@pytest.mark.parametrize("what", ["a line that fits", "said later", "asked before"])
+def test_what_the_statement_may_have_or_need_not_have_is_not_missing(
+    earlier, told: Told, now, what: str
+) -> None:
+    payment = earlier()
+    words.speak(payment, "paid", reason="so I heard", actor="cli:asha")
+    said = now + timedelta(days=1) if what == "said later" else now - timedelta(minutes=30)
+    Payment.objects.update(settled_at=said)
+    begins = now - timedelta(minutes=30 if what == "asked before" else 120)
+    lines = [
+        Entry(receipt_of(now, n), at, 75, phone="254799***999")
+        for n, at in enumerate((begins, now))
+    ]
+    if what == "a line that fits":
+        at = now - timedelta(minutes=59)
+        # Another phone, so that it is not joined; but nobody can say whose it is.
+        lines.append(Entry(receipt_of(at, 3), at, 50, phone="-"))
+    assert "missing_there" not in counted(told(*lines))
+
+
+def test_a_reversal_by_a_word_alone_is_doubted_when_the_statement_does_not_have_it(
+    pay, told: Told, now
+) -> None:
+    word, mpesa = pay(), pay(phone=OTHER_PAYER)
+    codes = [receipt_of(now, n) for n in range(3)]
+    for payment, code in zip((word, mpesa), codes, strict=False):
+        succeed(payment, code, now)
+        words.speak(payment, "reversed", reason="they rang", actor="cli:asha")
+    at = {"reversed_at": now, "created_at": now, "source": "pull", "amount": 50}
+    whose = {"merchant": mpesa.merchant, "credential": mpesa.credential, "payment": mpesa}
+    Reversal.objects.create(code="UCE0000BCK", **whose, **at)
+    lines = [Entry(code, now, 50) for code in codes[:2]]
+    OperatorWord.objects.update(applied_at=now + timedelta(days=2))
+    assert "reversed_here" not in counted(told(*lines)), "said after the statement's end"
+    OperatorWord.objects.update(applied_at=now)
+    later = Entry(codes[2], now + timedelta(hours=1), 75, phone="254799***999")
+    report = told(*lines, later)
+    assert counted(report) == {"matched": 1, "reversed_here": 1, "missing_here": 1}
+    assert Doubt.objects.get(kind="not_reversed_in_statement").payment == word
 
 
 def test_a_wrong_word_keeps_no_line_about_others_from_proving(pay, told: Told, now) -> None:

@@ -67,6 +67,10 @@ DOUBTS: Final = {
         "M-Pesa's statement says that the money went back to the payer.",
         "Ask about the receipt; if it is so: milango payments mark ... reversed.",
     ),
+    "not_reversed_in_statement": Meaning(
+        "An operator's word says that the money went back; M-Pesa's statement does not have it.",
+        "Look at who said it. If the money is still there, owe the payer what was bought.",
+    ),
     "reversed_in_pull": Meaning(
         "A row of Pull tells that money went back which can only be this payment's.",
         "Transaction Status is asked; if nobody can be: milango payments mark ... reversed.",

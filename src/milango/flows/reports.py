@@ -23,6 +23,7 @@ WORDS: Final = {
     Kind.MISSING_HERE: "Missing here",
     Kind.MISSING_THERE: "Missing there",
     Kind.REVERSED_THERE: "Reversed there",
+    Kind.REVERSED_HERE: "Reversed here by a word, not there",
     Kind.CHANGED: "Told otherwise by an earlier statement",
 }
 

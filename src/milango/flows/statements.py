@@ -12,12 +12,12 @@ import hashlib
 import logging
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -38,6 +38,8 @@ from .sheets import rows_of
 from .store_statements import Ours, Stage, stage
 
 logger = logging.getLogger(__name__)
+
+K = TypeVar("K")
 
 EARLY: Final = timedelta(minutes=2)
 """By so much M-Pesa's clock may be behind ours."""
@@ -78,6 +80,8 @@ class Kind(StrEnum):
     """Paid there, and none of our payments: paid at the counter, or unknown to us."""
     MISSING_THERE = "missing_there"
     """A success here, in the statement's period, that the statement lacks."""
+    REVERSED_HERE = "reversed_here"
+    """It is a reversal here by an operator's word alone, and not there."""
     REVERSED_THERE = "reversed_there"
     """It went back there, and is no reversal here."""
     CHANGED = "changed"
@@ -89,9 +93,13 @@ AGREED: Final = frozenset({Kind.MATCHED, Kind.SETTLED})
 OTHERS: Final = frozenset({Kind.OTHER_AMOUNT, Kind.OTHER_MONEY})
 """The receipt is the payment's here, and its money there is not."""
 
+EDITED: Final = frozenset({Kind.OTHER_AMOUNT, Kind.MISSING_THERE, Kind.CHANGED})
+"""What may be there because somebody edited the file."""
+
 TELLS: Final = {
     Kind.OTHER_MONEY: (Outcome.UNKNOWN, ""),
     Kind.MISSING_THERE: (Outcome.UNKNOWN, "missing_in_statement"),
+    Kind.REVERSED_HERE: (Outcome.UNKNOWN, "not_reversed_in_statement"),
     Kind.REVERSED_THERE: (Outcome.REVERSED, ""),
 }
 """What a sound statement says beside payments, and its doubt where the policy knows of none."""
@@ -114,6 +122,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a proof would change."""
     doubt: str = ""
     """What about it contradicts the payment, where the kind does not say it."""
+    is_weak: bool = False
+    """M-Pesa has not told when the payment was paid: no sign that somebody edited the file."""
 
     @property
     def payment(self) -> str:
@@ -175,7 +185,7 @@ def points(report: Report) -> Iterator[Point]:
         rows = Payment.objects.filter(credential=report.credential, pk__in=ids)
         known |= {payment.pk: payment for payment in rows.exclude(status=Status.REVERSED)}
     for found, payment_id in mine:
-        if payment_id in known:
+        if payment_id in known and found.receipt:
             yield Point(report.credential, found.receipt, known[payment_id])
     if not report.problem:
         for found in report.found:
@@ -307,15 +317,22 @@ def _compare(
         differing = [_judged(ours, paid.get(ours.receipt), back) for ours in here.otherwise()]
         by_word = here.by_word()
         mistaken = _mistaken(by_word, paid, {found.receipt for found in differing})
-        matched = here.agreeing() - len(mistaken)
-        found = differing + mistaken
+        kept = [
+            _found(Kind.REVERSED_HERE, ours.receipt, paid[ours.receipt], ours)
+            for ours in here.reversed_by_word(statement.until)
+            if ours.receipt not in {found.receipt for found in mistaken}
+        ]
+        matched = here.agreeing() - len(mistaken) - len(kept)
+        found = differing + mistaken + kept
         # Whose the money is that a word has put to a payment which it contradicts
         loose = {each.receipt for each in found if each.kind in OTHERS and each.receipt in by_word}
-        lines = [paid[code] for code in (*here.unowned(), *sorted(loose))]
+        unowned = [paid[code] for code in here.unowned()]
+        lines = unowned + [paid[code] for code in sorted(loose)]
         joined, left = _joined(credential, lines, back)
         joined += [_found(Kind.MISSING_HERE, line.receipt, line) for line in left]
         found += [each for each in joined if each.payment_id or each.receipt not in loose]
         found += _missing(here, statement)
+        found += _unseen(credential, statement, unowned, paid)
     found += [_found(Kind.CHANGED, code, paid[code]) for code in changed]
     counts = Counter(each.kind for each in found)
     counts[Kind.MATCHED] = matched + counts[Kind.MATCHED]
@@ -397,10 +414,39 @@ def _missing(here: Stage, statement: Statement) -> list[Found]:
     return [_found(Kind.MISSING_THERE, ours.receipt, None, ours) for ours in rows]
 
 
+def _unseen(
+    credential: MpesaCredential,
+    statement: Statement,
+    unowned: list[Line],
+    paid: dict[str, Line],
+) -> list[Found]:
+    """Successes by a word, or by a query that names no time, of which the file has no trace.
+
+    Only where it covers all of the time in which the money can have moved.
+    """
+    since, until = statement.since, statement.until
+    if since is None or until is None:
+        return []
+    by_amount = _by(unowned, attrgetter("paid_in"))
+    found = []
+    for payment in _candidates(credential, since, until, UNDATED):
+        ends = max(payment.prompt_until + LATE, payment.settled_at or until)
+        if payment.created_at < since + EARLY or ends > until:
+            continue
+        code = payment.receipt_number
+        if code in paid or (not code and _in_time(by_amount.get(payment.amount, []), payment)):
+            continue
+        ours = Ours(code, payment.id, payment.status, payment.amount)
+        each = _found(Kind.MISSING_THERE, code, None, ours)
+        found.append(msgspec.structs.replace(each, is_weak=True))
+    return found
+
+
 # --- lines whose receipt nobody owns --------------------------------------------------------
 
 OPEN: Final = Q(status=Status.PENDING) | Q(status=Status.SUCCESS, receipt_number="")
 FAILED: Final = Q(status=Status.FAILED)
+UNDATED: Final = Q(status=Status.SUCCESS, transaction_date=None)
 
 
 class Candidate(NamedTuple):
@@ -414,6 +460,8 @@ class Candidate(NamedTuple):
     created_at: datetime
     prompt_until: datetime
     standing: str
+    receipt_number: str
+    settled_at: datetime | None
 
     def claims(self) -> set[str]:
         """The receipts that somebody has named for it."""
@@ -436,7 +484,8 @@ def _joined(
     for which in (OPEN, FAILED):
         if not lines:
             break
-        candidates = list(_candidates(credential, lines, which))
+        times = [line.completed_at for line in lines]
+        candidates = list(_candidates(credential, min(times), max(times), which))
         pairs, considered = _by_claim(candidates, lines)
         free = [each for each in candidates if not each.claims()]
         left = [line for line in lines if line.receipt not in considered]
@@ -455,14 +504,14 @@ def _joined(
 
 
 def _candidates(
-    credential: MpesaCredential, lines: Sequence[Line], which: Q
+    credential: MpesaCredential, since: datetime, until: datetime, which: Q
 ) -> Iterator[Candidate]:
-    times = [line.completed_at for line in lines]
+    """Payments that money of this time can be."""
     rows = Payment.objects.filter(
         which,
         merchant_id=credential.merchant_id,
-        pk__gte=first_uuid7(min(times) - ASKED_WITHIN),
-        pk__lt=first_uuid7(max(times) + EARLY),
+        pk__gte=first_uuid7(since - ASKED_WITHIN),
+        pk__lt=first_uuid7(until + EARLY),
         credential=credential,
     ).exclude(sending_at=None)
     columns = [name if name != "id" else "pk" for name in Candidate._fields]
@@ -488,12 +537,8 @@ def _by_all_it_tells(
     credential: MpesaCredential, candidates: Iterable[Candidate], lines: Iterable[Line]
 ) -> tuple[Pairs, set[str]]:
     """Amount, phone, account and time: those with exactly one choice on both sides."""
-    by_key: defaultdict[tuple[Decimal, str], list[Line]] = defaultdict(list)
-    for line in lines:
-        if tail := statements.tail_of(line.phone):
-            by_key[line.paid_in, tail].append(line)
-    for same in by_key.values():
-        same.sort(key=attrgetter("completed_at"))
+    shown = [line for line in lines if statements.tail_of(line.phone)]
+    by_key = _by(shown, lambda line: (line.paid_in, statements.tail_of(line.phone)))
     pairs = [
         (line, payment)
         for payment in candidates
@@ -508,6 +553,14 @@ def _by_all_it_tells(
         if of_line[line.receipt] == of_payment[payment.id] == 1
     ]
     return alone, set(of_line)
+
+
+def _by(lines: Iterable[Line], key: Callable[[Line], K]) -> dict[K, list[Line]]:
+    """Lines that have something in common, in the order of time."""
+    found: defaultdict[K, list[Line]] = defaultdict(list)
+    for line in sorted(lines, key=attrgetter("completed_at")):
+        found[key(line)].append(line)
+    return found
 
 
 def _in_time(lines: list[Line], payment: Candidate) -> list[Line]:
@@ -531,9 +584,7 @@ def _settle(report: Report, tell: Tell) -> None:
     if report.problem:
         return
     lines = report.statement.payments()
-    contradicts = any(
-        report.counts[kind] for kind in (Kind.OTHER_AMOUNT, Kind.MISSING_THERE, Kind.CHANGED)
-    )
+    contradicts = any(found.kind in EDITED and not found.is_weak for found in report.found)
     proves = not contradicts and not can_ask(report.credential)
     told = [
         (found, evidence)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from milango.core.payments import Source, Status
+from milango.core.payments import Outcome, Source, Status
 from milango.core.statements import Line
 from milango.models import MpesaCredential, StatementImport
 from milango.models.ids import first_uuid7
@@ -66,6 +66,14 @@ BY_WORD: Final = (
     f"SELECT s.code, p.id {OWNED} JOIN milango_receipt r ON r.code = s.code "
     "AND r.short_code = %s AND r.environment = %s "
     f"WHERE r.source = '{Source.OPERATOR}' AND s.amount IS NOT NULL ORDER BY s.number"
+)
+REVERSED_BY_WORD: Final = (
+    f"SELECT s.code, p.id, p.status, COALESCE(p.amount_paid, p.amount) {OWNED} "
+    f"WHERE p.status = '{Status.REVERSED}' AND s.amount IS NOT NULL AND s.reversed = 0 "
+    "AND EXISTS (SELECT 1 FROM milango_operatorword w WHERE w.payment_id = p.id "
+    f"AND w.outcome = '{Outcome.REVERSED}' AND w.applied_at <= %s) "
+    "AND NOT EXISTS (SELECT 1 FROM milango_reversal r WHERE r.payment_id = p.id) "
+    "ORDER BY s.number"
 )
 UNOWNED: Final = (
     f"SELECT code FROM {NAME} WHERE payment_id IS NULL AND amount IS NOT NULL ORDER BY number"
@@ -128,6 +136,10 @@ class Stage:
         """Receipts that an operator's word has put to a payment, and the payments."""
         rows = self.ask(BY_WORD, self.credential.party_b, self.credential.environment)
         return {code: _id(payment_id) for code, payment_id in rows}
+
+    def reversed_by_word(self, until: datetime | None) -> list[Ours]:
+        """Lines of money that came, and that went back again by a word alone, said by then."""
+        return [_ours(row) for row in self.ask(REVERSED_BY_WORD, until)] if until else []
 
     def unowned(self) -> list[str]:
         """Receipts that nobody owns."""
