@@ -10,13 +10,20 @@ import pytest
 from django.utils import timezone
 
 from milango.core.payments import Source
-from milango.flows import installations
+from milango.flows import endpoints, installations
 from milango.flows.settle import settle_many
-from milango.models import AuditEntry, Doubt, InboundCallback, Payment, Receipt
+from milango.models import (
+    AuditEntry,
+    Doubt,
+    InboundCallback,
+    Payment,
+    Receipt,
+    StatusQuestion,
+)
 from tests.cli.conftest import Milango
 from tests.flows.conftest import accepted, make_payment, paid
 from tests.flows.test_receive import body, with_token
-from tests.people import make_credential, make_merchant
+from tests.people import OTHER_PAYER, PAYER, make_credential, make_merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -254,3 +261,54 @@ def test_a_text_that_is_no_receipt_is_refused(milango: Milango, command: str) ->
     assert "'slip 12' is no receipt. One has ten letters and digits" in refused.output
     payment.refresh_from_db()
     assert payment.status == "Pending"
+
+
+def test_payments_are_found_by_what_a_person_knows_of_them(
+    milango: Milango, payment: Payment
+) -> None:
+    other = make_payment(make_credential(make_merchant("Hoteli")), phone=OTHER_PAYER)
+    payment.refresh_from_db()
+    both = milango("payments", "list").output
+    assert {line.split()[0] for line in both.splitlines()} == {other.public_id, payment.public_id}
+    assert PAYER not in both
+    for words in (
+        ("--phone", PAYER),
+        ("--receipt", payment.receipt_number.lower()),
+        ("--status", "Success"),
+        ("--merchant", payment.merchant.name),
+    ):
+        found = milango("payments", "list", *words).output
+        assert payment.public_id in found
+        assert other.public_id not in found
+    assert milango("payments", "list", "--most", "1").output.count("pay_") == 1
+    assert milango("payments", "list", "--order", "x").output == "There is none.\n"
+    wrong = milango("payments", "list", "--status", "paid")
+    assert wrong.exit_code
+    assert "status must be one of Pending" in wrong.output
+
+
+def test_what_was_asked_of_transaction_status_is_listed_with_its_answer(
+    milango: Milango, payment: Payment
+) -> None:
+    assert milango("shortcodes", "asked").output == "Nothing was asked.\n"
+    asked = {"credential": payment.credential, "why": "operator", "asked_at": timezone.now()}
+    StatusQuestion.objects.create(receipt="UCE0000001", verdict="says:2033", **asked)
+    StatusQuestion.objects.create(receipt="UCE0000002", payment=payment, **asked)
+    answered, waits = sorted(milango("shortcodes", "asked").output.splitlines())
+    assert answered.startswith("UCE0000001  ")
+    assert answered.endswith("says:2033")
+    assert waits.startswith(f"UCE0000002 ({payment.public_id})")
+    assert waits.endswith("no answer yet")
+    assert len(milango("shortcodes", "asked", "--receipt", "UCE0000001").output.splitlines()) == 1
+
+
+def test_deliveries_are_listed_with_the_ids_that_replay_takes(
+    milango: Milango, payment: Payment
+) -> None:
+    assert milango("webhooks", "deliveries").output == "There is none.\n"
+    endpoint = endpoints.add(payment.merchant, "https://shop.example/hook", actor="test")
+    delivery = endpoints.trigger_at(endpoint, "ping")
+    listed = milango("webhooks", "deliveries", "--merchant", payment.merchant.name).output
+    assert f"{delivery.public_id}  " in listed
+    assert "ping: due, attempts: 0, https://shop.example/hook" in listed
+    assert milango("webhooks", "deliveries", "--state", "given_up").output == "There is none.\n"

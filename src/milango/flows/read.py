@@ -1,4 +1,4 @@
-"""Read payments: a status, one payment, its timeline, a page of them. Always one merchant's own."""
+"""Read payments: a status, one payment, its timeline, a page of them. A caller reads its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from milango import sealing
 from milango.core import signing
@@ -110,15 +112,20 @@ def events_after(seq: int, payment_ids: Sequence[UUID]) -> dict[UUID, list[dict[
 def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:
     """One page of the caller's payments, newest first."""
     caller.require_secret("read")
-    wanted = {COLUMNS[name]: value for name, value in page.where.items()}
+    rows = payments(page.where).filter(merchant=caller.merchant)
+    if page.starting_after:
+        rows = rows.filter(pk__lt=page.starting_after)
+    return pages.page(rows, page.limit, lambda payment: payment_document(payment, secret=True))
+
+
+def payments(where: dict[str, Any]) -> QuerySet[Payment]:
+    """Payments that fit, of all merchants, newest first; `where` as `core.filters` reads it."""
+    wanted = {COLUMNS[name]: value for name, value in where.items()}
     if "receipt_number" in wanted:
         # Receipts are indexed by their code; payments are not.
         owners = Receipt.objects.filter(code=wanted["receipt_number"])
         wanted["pk__in"] = owners.values("payment_id")
-    rows = Payment.objects.filter(merchant=caller.merchant, **wanted).order_by("-pk")
-    if page.starting_after:
-        rows = rows.filter(pk__lt=page.starting_after)
-    return pages.page(rows, page.limit, lambda payment: payment_document(payment, secret=True))
+    return Payment.objects.filter(**wanted).order_by("-pk")
 
 
 def _own(reader: Reader, public_id: str) -> Payment:

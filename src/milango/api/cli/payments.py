@@ -1,4 +1,4 @@
-"""`milango payments`: one payment with its timeline, and a person's word about it."""
+"""`milango payments`: find payments, one with its timeline, and a person's word about it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .find import row_named
+from .find import merchant_named, row_named
 from .lazy import actor, with_django
 from .receipts import RECEIPT
 
@@ -22,14 +22,43 @@ WORDS: Final = {"source": "told by", "receipt_number": "receipt"}
 
 @click.group()
 def payments() -> None:
-    """Show a payment, and say how one ended when nobody else can."""
+    """Find and show payments, and say how one ended when nobody else can."""
 
 
 def _payment(text: str) -> Payment:
     from milango.models import Payment
 
     rows = Payment.objects.select_related("merchant")
-    return row_named(rows, text, "PAYMENT", "An id begins with pay_, and is in the admin too.")
+    return row_named(rows, text, "PAYMENT", "An id begins with pay_: milango payments list")
+
+
+@payments.command("list")
+@click.option("--merchant", metavar="NAME", help="Of this merchant only: name or mer_ id.")
+@click.option("--status", help="Pending, Success, Failed, Reversed or Voided.")
+@click.option("--phone", "phone_number", metavar="NUMBER", help="Asked of this number.")
+@click.option("--receipt", "receipt_number", help="With this receipt.")
+@click.option("--order", "order_id", help="For this order of yours.")
+@click.option("--most", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@with_django
+def list_all(merchant: str | None, most: int, **wanted: str | None) -> None:
+    """List payments, the newest first."""
+    from milango.core.filters import read_page
+    from milango.core.phones import mask
+    from milango.flows.read import payments as found
+
+    page = read_page([(name, value) for name, value in wanted.items() if value is not None])
+    rows = found(page.where).select_related("merchant")
+    if merchant:
+        rows = rows.filter(merchant=merchant_named(merchant))
+    listed = list(rows[:most])
+    for row in listed:
+        receipt = f" {row.receipt_number}" if row.receipt_number else ""
+        click.echo(
+            f"{row.public_id}  {row.created_at:%Y-%m-%d %H:%M:%S}Z  KES {row.amount} "
+            f"{mask(row.phone)}  {row.status}{receipt}  {row.merchant.name}, {row.short_code}"
+        )
+    if not listed:
+        click.echo("There is none.")
 
 
 @payments.command()

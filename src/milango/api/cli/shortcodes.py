@@ -118,7 +118,32 @@ def ask(merchant: str, shortcode: str, environment: str, receipt: str) -> None:
     question = None if reason else ask_by_receipt(credential, receipt, why="operator")
     if question is None:
         raise click.ClickException(f"It was not asked, and nothing has changed. {reason}".rstrip())
-    click.echo(f"Asked. What Daraja answers about {question.receipt} is settled when it comes.")
+    click.echo(
+        f"Asked. What Daraja answers about {question.receipt} is settled when it comes, mostly "
+        "within a minute: milango shortcodes asked"
+    )
+
+
+@shortcodes.command()
+@click.option("--receipt", type=RECEIPT, help="About this receipt only.")
+@click.option("--most", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@with_django
+def asked(receipt: str | None, most: int) -> None:
+    """List what Transaction Status was asked about, the newest first, and what it answered."""
+    from milango.models import StatusQuestion
+
+    rows = StatusQuestion.objects.select_related("credential", "payment").order_by("-pk")
+    if receipt:
+        rows = rows.filter(receipt=receipt)
+    listed = list(rows[:most])
+    for row in listed:
+        about = f" ({row.payment.public_id})" if row.payment else ""
+        click.echo(
+            f"{row.receipt}{about}  {row.credential.short_code}  asked "
+            f"{row.asked_at:%Y-%m-%d %H:%M:%S}Z, for a {row.why}: {row.verdict or 'no answer yet'}"
+        )
+    if not listed:
+        click.echo("Nothing was asked.")
 
 
 @shortcodes.command()

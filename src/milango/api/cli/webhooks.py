@@ -77,6 +77,31 @@ def list_all(merchant: str | None) -> None:
         click.echo("There are none. Add one with: milango webhooks add URL --merchant NAME")
 
 
+@webhooks.command()
+@click.option("--merchant", metavar="NAME", help="Of this merchant only: name or mer_ id.")
+@click.option("--state", type=click.Choice(["due", "delivered", "given_up"]), help="Only these.")
+@click.option("--most", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@with_django
+def deliveries(merchant: str | None, state: str | None, most: int) -> None:
+    """List what was or is to be delivered (whd_…), the newest first."""
+    from milango.models import WebhookDelivery
+
+    rows = WebhookDelivery.objects.select_related("endpoint", "merchant", "payment")
+    if merchant:
+        rows = rows.filter(merchant=merchant_named(merchant))
+    if state:
+        rows = rows.filter(state=state)
+    listed = list(rows.order_by("-pk")[:most])
+    for row in listed:
+        about = f" of {row.payment.public_id}" if row.payment else ""
+        click.echo(
+            f"{row.public_id}  {row.created_at:%Y-%m-%d %H:%M:%S}Z  {row.event_type}{about}: "
+            f"{row.get_state_display().lower()}, attempts: {row.attempts}, {row.endpoint.url}"
+        )
+    if not listed:
+        click.echo("There is none.")
+
+
 def _state(row: WebhookEndpoint) -> str:
     if not row.active:
         since = f" on {row.disabled_at:%Y-%m-%d %H:%M} UTC" if row.disabled_at else ""
