@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
@@ -19,11 +19,12 @@ from milango.conf import conf
 from milango.core import receipts
 from milango.core.doubts import meaning_of
 from milango.core.errors import Declined, InvalidRequest
-from milango.core.payments import SKEW, Evidence, Outcome, Source, Status
-from milango.models import Installation, OperatorWord, Payment, Receipt, Reversal
+from milango.core.payments import Evidence, Outcome, Source, Status
+from milango.models import Installation, OperatorWord, Payment, Reversal
 
 from . import audit, hours
-from .book import hold, is_anothers
+from .book import hold
+from .named_money import Told, told_of, why_not
 from .settle import Settled, settle_many
 
 SAYABLE: Final = {
@@ -73,8 +74,8 @@ def say(
             spoken_by=actor,
             spoken_at=now,
         )
-        told = _told_of(word)
-        problem = _why_not(word, told)
+        told = told_of(word)
+        problem = why_not(word, told)
         _audit(word, "payment.word_spoken", actor)
         alone = not problem and _counts_alone(word, now)
         settled = _apply(word, told, now) if alone else None
@@ -98,8 +99,8 @@ def approve(word: OperatorWord, *, actor: str) -> Settled:
             raise Declined("second_person_needed", message)
         row.approved_by = actor
         _audit(row, "payment.word_approved", actor)
-        told = _told_of(row)
-        problem = _why_not(row, told)
+        told = told_of(row)
+        problem = why_not(row, told)
         settled = None if problem else _apply(row, told, now)
         if settled is None or (problem := _doubted(settled)):
             message = f"{problem} It was otherwise when this was said. Nothing was changed."
@@ -187,26 +188,6 @@ def _sum(words: object) -> Decimal:
     return total or Decimal(0)
 
 
-class Told(NamedTuple):
-    """What M-Pesa has told of the receipt that a word names."""
-
-    came: Receipt | None = None
-    """Money that came in with it; without an amount of M-Pesa's own where only words named it."""
-    back: Reversal | None = None
-    """Money that went back with it, or from it."""
-
-
-def _told_of(word: OperatorWord) -> Told:
-    if not word.receipt:
-        return Told()
-    credential = word.payment.credential
-    came = Receipt.objects.filter(
-        environment=credential.environment, short_code__in=credential.numbers, code=word.receipt
-    )
-    back = Reversal.objects.filter(credential=credential, code=word.receipt)
-    return Told(came.first(), back.first())
-
-
 def _apply(word: OperatorWord, told: Told, now: datetime) -> Settled:
     word.applied_at = now
     word.save(update_fields=["applied_at", "approved_by"])
@@ -258,62 +239,6 @@ def _doubted(settled: Settled | None) -> str:
     """
     doubted = settled is not None and settled.verdict.startswith("doubt:")
     return meaning_of(settled.verdict.partition(":")[2]).means if settled and doubted else ""
-
-
-def _why_not(word: OperatorWord, told: Told) -> str:
-    """Why the money that a word names cannot be its payment's; an empty text: it can, or M-Pesa
-    has told nothing of it."""
-    payment = word.payment
-    # A test short code is several merchants': what waits for another's is nothing to be told.
-    elsewhere = told.came and told.came.credential_id not in {None, payment.credential_id}
-    if elsewhere or any(money and money.payment_id not in {None, payment.pk} for money in told):
-        return "This receipt is another payment's."
-    says = WHY_NOT.get(SAYABLE[word.outcome])
-    return says(word, told) if says else ""
-
-
-def _why_not_paid(word: OperatorWord, told: Told) -> str:
-    payment = word.payment
-    if told.back:
-        return "This money went back to the payer, as M-Pesa tells."
-    came = told.came
-    if came is None:
-        # Not for the person to approve: a payment with two receipts is a doubt.
-        has_another = word.receipt and payment.receipt_number not in {"", word.receipt}
-        return f"The payment has {payment.receipt_number} already." if has_another else ""
-    if came.payment_id:
-        return ""
-    if came.amount != payment.amount:
-        return f"It is KES {came.amount}, and the payment asks for KES {payment.amount}."
-    if payment.receipt_number or payment.status in {Status.REVERSED, Status.VOIDED}:
-        return f"The payment is {payment.status}, with {payment.receipt_number or 'no receipt'}."
-    if came.paid_at and came.paid_at < payment.created_at - SKEW:
-        return "It was paid before the payment was asked for."
-    if is_anothers(payment, came.phone):
-        return "It was paid by another phone than the one that was prompted."
-    return ""
-
-
-def _why_not_reversed(word: OperatorWord, told: Told) -> str:
-    payment, back = word.payment, told.back
-    # Reversed stays whatever is told later: money that comes in yet would be hidden by it.
-    paid = payment.status in {Status.SUCCESS, Status.REVERSED}
-    never_paid = "" if paid else f"The payment is {payment.status}: nothing can go back from it."
-    if back is None:
-        unowned = told.came and not told.came.payment_id
-        return "It is money that came in, and no payment's yet." if unowned else never_paid
-    if back.payment_id:
-        return ""
-    if back.amount != payment.amount:
-        return f"It is KES {back.amount}, and the payment asks for KES {payment.amount}."
-    if is_anothers(payment, back.phone):
-        return "It went back to another phone than the one that was prompted."
-    if back.reversed_at < payment.created_at - SKEW:
-        return "It went back before the payment was asked for."
-    return never_paid
-
-
-WHY_NOT: Final = {Outcome.PAID: _why_not_paid, Outcome.REVERSED: _why_not_reversed}
 
 
 def _audit(word: OperatorWord, action: str, actor: str) -> None:
