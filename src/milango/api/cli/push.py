@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 PAID: Final = 0
 FAILED: Final = 1
 OPEN: Final = 2
-"""Still pending, being confirmed, or no prompt was sent: nobody may assume either way."""
+"""Still pending or being confirmed: nobody may assume either way."""
+
+NOT_SENT: Final = 3
+"""This request sent no prompt."""
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at the payment's row."""
@@ -36,7 +39,7 @@ LOOK_EVERY: Final = 0.5
 def push(merchant: str, no_wait: bool, **given: str) -> None:
     """Send a prompt, and follow it until it is settled or its life on the phone is over.
 
-    Exit codes: 0 paid; 1 failed; 2 still pending, being confirmed, or no prompt was sent.
+    Exit codes: 0 paid; 1 failed; 2 still pending or being confirmed; 3 no prompt was sent.
     """
     from milango.core.errors import MilangoError
     from milango.core.phones import mask
@@ -51,7 +54,7 @@ def push(merchant: str, no_wait: bool, **given: str) -> None:
         for each in getattr(error, "errors", [error]):
             click.echo(f"Error: {each}", err=True)
         click.echo("This request sent no prompt.", err=True)
-        raise click.exceptions.Exit(OPEN) from None
+        raise click.exceptions.Exit(NOT_SENT) from None
     asked = {"amount": str(request.amount), "short_code": payment.short_code}
     audit.record(actor(), "prompt.sent", payment.public_id, merchant=payment.merchant, **asked)
     click.echo(
