@@ -134,6 +134,25 @@ async def test_nobody_waits_long_for_a_crowd_that_stays_away() -> None:
     await inbox.close()
 
 
+async def test_a_crowd_that_stayed_away_is_not_waited_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("milango.front.inbox.GATHERING", 1.0)
+    work, inbox = Work(), Inbox(writers=1)
+    work.go.set()
+
+    async def crowd() -> float:
+        """Seconds until somebody who comes after a crowd is answered."""
+        await asyncio.gather(*(inbox.submit(work.verb, (n, n)) for n in range(CROWD)))
+        began = time.monotonic()
+        await inbox.submit(work.verb, ("next", 0))
+        return time.monotonic() - began
+
+    assert await crowd() > 0.9
+    assert await crowd() < 0.5, "nobody came back the last time"
+    await inbox.close()
+
+
 async def test_the_end_does_not_wait_for_the_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("milango.front.inbox.GATHERING", 60)
     work, inbox = Work(), Inbox(writers=1)

@@ -42,6 +42,9 @@ CROWD: Final = 8
 GATHERING: Final = 0.006
 """Seconds that are waited for it at most."""
 
+UNMET: Final = 16
+"""Batches after which a crowd is waited for again that did not come back."""
+
 FULL: Final = "Too much has arrived at once. Nothing was stored; send it again."
 
 
@@ -70,6 +73,8 @@ class Inbox:
         self._crowd = 0
         """So many have to wait before a turn is taken; the timer takes one in any case."""
         self._timer: asyncio.TimerHandle | None = None
+        self._unmet = 0
+        """For so many batches no crowd is waited for."""
         self._closing = False
         self._at_rest = asyncio.Event()
 
@@ -109,14 +114,21 @@ class Inbox:
             self._turn_is_coming = True
             self._loop.call_soon(self._take_a_turn)
 
-    def _gather(self, crowd: int) -> None:
-        """Wait for as many as there were, but not for long."""
-        crowd = min(crowd, LARGEST_BATCH)
-        if self._closing or len(self._waiting) >= crowd:
+    def _gather(self, answered: int, others: int) -> None:
+        """Wait for those who were answered, but not for long, and not where they stay away."""
+        self._unmet -= self._unmet > 0
+        crowd = min(answered + others, LARGEST_BATCH)
+        if answered < CROWD or self._unmet or self._closing or len(self._waiting) >= crowd:
             self._take_a_turn()
         elif not self._timer:
             self._crowd = crowd
-            self._timer = self._loop.call_later(GATHERING, self._take_a_turn)
+            half_back = others + answered // 2
+            self._timer = self._loop.call_later(GATHERING, self._wait_no_longer, half_back)
+
+    def _wait_no_longer(self, half_back: int) -> None:
+        if len(self._waiting) < half_back:
+            self._unmet = UNMET
+        self._take_a_turn()
 
     def _take_a_turn(self) -> None:
         self._turn_is_coming = False
@@ -150,7 +162,7 @@ class Inbox:
         """On the loop: answer everybody, free the lanes, take the next turn."""
         self._busy.difference_update(job.lane for job in batch)
         self._idle.append(writer)
-        crowd = len(batch) + len(self._waiting) if len(batch) >= CROWD else 0
+        others = len(self._waiting)
         for job, outcome in zip(batch, outcomes, strict=True):
             if job.answer.done():
                 continue
@@ -159,7 +171,7 @@ class Inbox:
                 job.answer.exception()  # looked at: whoever stopped waiting leaves no complaint
             else:
                 job.answer.set_result(outcome)
-        self._gather(crowd)
+        self._gather(len(batch), others)
         self._rest_if_done()
 
     def _count(self, batch: list[Job], seconds: float) -> None:
