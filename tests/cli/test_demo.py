@@ -136,7 +136,7 @@ def test_it_answers_to_no_other_name(demo: Demo) -> None:
 
 @pytest.mark.parametrize(
     ("story", "code", "said"),
-    [("paid", 0, "receipt"), ("cancelled", 1, "Failed"), ("busy", 2, "Error: ")],
+    [("paid", 0, "receipt"), ("cancelled", 1, "Failed"), ("busy", 3, "Error: ")],
 )
 def test_a_prompt_from_the_command_line_ends_with_its_own_exit_code(
     demo: Demo, folder: Path, story: str, code: int, said: str
@@ -186,7 +186,7 @@ def test_bad_input_on_the_command_line_is_refused_in_a_sentence(
     words = [word for pair in (options | {"--amount": "10"} | given).items() for word in pair]
     before = demo.control("GET", "ledger")
     done = command_line(folder, "push", *words)
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert demo.control("GET", "ledger") == before
