@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from milango.flows import confirmations, matching, replay, traces
@@ -116,8 +116,13 @@ def test_prompts_and_answers_lead_to_their_payments(credential, pay) -> None:
 
 def test_a_payments_confirmations_are_found_by_index(credential) -> None:
     told(credential)
+    common = {"kind": "c2b", "named_id": credential.pk, "received_at": timezone.now()}
+    InboundCallback.objects.bulk_create(
+        InboundCallback(body_sha256=f"{n:064}", receipt=f"UCE{n:07}", **common)
+        for n in range(1, 2_001)
+    )
     rows = traces.confirmations_of(Payment.objects.get())
-    with transaction.atomic(), connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL enable_seqscan = off")  # one row is read faster without
-        assert "callbacks_by_receipt" in rows.explain()
+    with connection.cursor() as cursor:
+        # Of a table that is nearly empty every plan is as good as another.
+        cursor.execute("ANALYZE milango_inboundcallback")
+    assert "callbacks_by_receipt" in rows.explain()
