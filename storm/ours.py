@@ -47,14 +47,20 @@ def migrate() -> None:
     call_command("migrate", verbosity=0)
 
 
+def _connect_anew() -> None:
+    """Whichever thread this is, its connection may be older than the last kill."""
+    from django.db import connection
+
+    connection.close()
+
+
 def counts() -> Counts:
     """Raises the database's errors while it is away."""
-    from django.db import close_old_connections
     from django.db.models import Count, Q
 
     from milango.models import Payment, WebhookDelivery
 
-    close_old_connections()
+    _connect_anew()
     found = Payment.objects.aggregate(
         payments=Count("pk"),
         succeeded=Count("pk", filter=Q(status="Success")),
@@ -66,7 +72,6 @@ def counts() -> Counts:
 
 def hurry() -> None:
     """What is due later is due now: the storm is over, and nobody waits for a schedule's days."""
-    from django.db import close_old_connections
     from django.db.models.functions import Now
     from django.utils import timezone
 
@@ -75,7 +80,7 @@ def hurry() -> None:
     from milango.flows import reconcile
     from milango.models import CredentialState, Payment
 
-    close_old_connections()
+    _connect_anew()
     CredentialState.objects.filter(next_pull_at__gt=soon).update(next_pull_at=soon)
     later = Payment.objects.filter(next_check_at__gt=Now())
     while reconcile.bring_forward(later, timezone.now()):
@@ -90,6 +95,7 @@ def pulled_since(moment: datetime) -> bool:
 
     from milango.models import MpesaCredential
 
+    _connect_anew()
     earlier = Q(state__pulled_until=None) | Q(state__pulled_until__lte=moment)
     return not MpesaCredential.objects.filter(earlier, pull=True).exists()
 
@@ -114,6 +120,7 @@ def payments() -> Iterator[Paid]:
 
     from milango.models import Payment
 
+    _connect_anew()
     rows = Payment.objects.annotate(grants_=Count("grant")).values_list(
         "id",
         "account_reference",
@@ -144,6 +151,7 @@ def due_webhooks() -> Iterator[tuple[str, str]]:
     from milango.flows.notify import SILENT
     from milango.models import PaymentEvent, WebhookEndpoint
 
+    _connect_anew()
     doors: dict[Any, list[str]] = {}
     for endpoint in WebhookEndpoint.objects.all():
         doors.setdefault(endpoint.merchant_id, []).append(endpoint.url.rpartition("/")[2])
