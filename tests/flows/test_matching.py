@@ -35,6 +35,14 @@ def waiting(payment: Payment, amount: int = 50, **changes: object) -> None:
         assert book(payment.credential, [line], Source.C2B, listed=True) == ["unmatched"]
 
 
+def went_back(payment: Payment, **changes: object) -> list[str]:
+    """Pull tells of money that went back."""
+    line = Line(receipt=CODE, amount=Decimal(50), paid_at=timezone.now(), phone=PAYER)
+    back = msgspec.structs.replace(line, **changes)
+    with transaction.atomic():
+        return reversals.note(payment.credential, [back], Source.PULL)
+
+
 def match(payment: Payment, by: str = "cli:asha") -> tuple[OperatorWord, Settled | None]:
     said = matching.match(payment, CODE.lower(), reason="the payer came by", actor=by)
     payment.refresh_from_db()
@@ -116,9 +124,7 @@ def test_money_that_went_back_is_put_to_its_payment(pay) -> None:
     payments = [pay(), pay()]
     for number, one in enumerate(payments):
         settle_many([accepted(one), paid(one, f"UCE000000{number}")])
-    back = Line(receipt=CODE, amount=Decimal(50), paid_at=timezone.now(), phone=PAYER)
-    with transaction.atomic():
-        told = reversals.note(payments[0].credential, [back], Source.PULL)
+    told = went_back(payments[0])
     assert told == ["reversal_unmatched"]
     payments[1].refresh_from_db()
     match(payments[1])
@@ -143,9 +149,7 @@ def test_a_receipt_is_matched_as_mpesa_told_it_and_no_other_text_is(pay) -> None
 def test_a_part_that_went_back_does_not_make_the_payment_reversed(pay) -> None:
     payment = pay()
     settle_many([accepted(payment), paid(payment)])
-    back = Line(receipt=CODE, amount=Decimal(20), paid_at=timezone.now(), phone=PAYER)
-    with transaction.atomic():
-        reversals.note(payment.credential, [back], Source.PULL)
+    went_back(payment, amount=Decimal(20))
     with pytest.raises(InvalidRequest, match="It is KES 20"):
         words.speak(payment, "reversed", reason="they rang", actor="cli:asha", receipt=CODE)
     payment.refresh_from_db()
@@ -160,9 +164,7 @@ def test_what_does_not_fit_any_more_is_not_approved(pay) -> None:
         payment, "reversed", reason="they rang", actor="cli:asha", receipt=CODE
     )
     assert settled is None
-    back = Line(receipt=CODE, amount=Decimal(200), paid_at=timezone.now(), phone=PAYER)
-    with transaction.atomic():
-        reversals.note(payment.credential, [back], Source.PULL)
+    went_back(payment, amount=Decimal(200))
     with pytest.raises(Declined) as outdated:
         words.approve(word, actor="cli:juma")
     assert outdated.value.code == "word_outdated"
@@ -253,9 +255,7 @@ def test_the_receipt_of_another_payment_is_refused(pay, says: str) -> None:
 
 def test_money_that_went_back_is_no_payment_and_money_that_came_is_no_reversal(pay) -> None:
     first, second = pay(), pay()
-    back = Line(receipt="UCE0000BCK", amount=Decimal(50), paid_at=timezone.now(), phone=PAYER)
-    with transaction.atomic():
-        reversals.note(first.credential, [back], Source.PULL)
+    went_back(first, receipt="UCE0000BCK")
     waiting(first)
     for says, code in (("paid", "UCE0000BCK"), ("reversed", CODE)):
         with pytest.raises(InvalidRequest):
@@ -275,9 +275,7 @@ def test_a_receipt_of_another_phone_is_not_matched(pay) -> None:
 def test_money_that_went_back_to_another_phone_reverses_nothing(pay) -> None:
     payment = pay()
     settle_many([accepted(payment), paid(payment)])
-    back = Line(receipt=CODE, amount=Decimal(50), paid_at=timezone.now(), phone=OTHER_PAYER)
-    with transaction.atomic():
-        reversals.note(payment.credential, [back], Source.PULL)
+    went_back(payment, phone=OTHER_PAYER)
     with pytest.raises(InvalidRequest, match="another phone"):
         words.speak(payment, "reversed", reason="they rang", actor="cli:asha", receipt=CODE)
     payment.refresh_from_db()
@@ -344,9 +342,7 @@ def test_another_payer_is_seen_whatever_else_is_other(pay) -> None:
 def test_money_that_went_back_from_a_number_unknown_points_at_nobody(pay) -> None:
     payment = pay()
     settle_many([accepted(payment), paid(payment, CODE)])
-    back = Line(receipt="UCE0000BCK", amount=Decimal(50), paid_at=timezone.now())
-    with transaction.atomic():
-        verdicts = reversals.note(payment.credential, [back], Source.PULL)
+    verdicts = went_back(payment, receipt="UCE0000BCK", phone="")
     assert verdicts == ["reversal_unmatched"]
     assert Reversal.objects.get().payment is None
     assert not Doubt.objects.exists()
@@ -356,9 +352,7 @@ def test_what_went_back_before_a_payment_was_asked_for_is_not_its_money(pay) -> 
     payment = pay()
     settle_many([accepted(payment), paid(payment, CODE)])
     earlier = timezone.now() - timedelta(hours=2)
-    back = Line(receipt="UCE0000BCK", amount=Decimal(50), paid_at=earlier, phone=PAYER)
-    with transaction.atomic():
-        reversals.note(payment.credential, [back], Source.PULL)
+    went_back(payment, receipt="UCE0000BCK", paid_at=earlier)
     with pytest.raises(InvalidRequest, match="before the payment"):
         words.speak(
             payment, "reversed", reason="so I heard", actor="cli:asha", receipt="UCE0000BCK"

@@ -21,14 +21,13 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import INPUT_CLASSES
 
+from milango.flows.audit import LONGEST_ACTOR
 from milango.models import Membership, Merchant, Payment
 from milango.models.fields import encrypted_fields
 
 HIDDEN = ("hash", "mac", "callback_token_hash", "standing")
 """Columns that are nobody's business: neither shown nor searched."""
 
-LONGEST_ACTOR = 80
-"""Characters of every column that says who did something. A user's name may have 150."""
 
 BARE = (forms.TextInput, forms.URLInput, forms.PasswordInput)
 """Unfold dresses the widgets that it chooses itself. One of these, from a field that a form

@@ -24,6 +24,9 @@ from milango.models import AuditEntry, AuditKey, Installation, Merchant
 from . import hours
 from .caches import Remembered
 
+LONGEST_ACTOR: Final = 80
+"""Characters of every column that says who did something. A user's name may have 150."""
+
 BATCH: Final = 1_000
 """Entries that are read at once."""
 
@@ -58,7 +61,7 @@ def record(
         entry = AuditEntry(
             merchant=merchant,
             number=last.number + 1 if last else 1,
-            actor=actor[:80],
+            actor=actor[:LONGEST_ACTOR],
             action=action,
             subject=subject[:80],
             detail=detail,

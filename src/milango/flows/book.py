@@ -8,7 +8,7 @@ may belong to several waits, unmatched, for a source that names one of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from milango.core import phones
 from milango.core.errors import InvalidRequest
@@ -112,12 +112,12 @@ def book(
     return bookings
 
 
-def hold(credential_id: UUID) -> MpesaCredential:
+def hold(credential_id: UUID) -> None:
     """Let nobody else say whose a short code's money is, until the end of the transaction.
 
     Whoever books lines or judges an operator's word takes this before all other locks.
     """
-    return MpesaCredential.objects.select_for_update(no_key=True).get(pk=credential_id)
+    MpesaCredential.objects.select_for_update(no_key=True).get(pk=credential_id)
 
 
 def contradiction(payment: Payment, line: Line) -> str:
@@ -176,13 +176,8 @@ class Several:
 
 def _known(credential: MpesaCredential, lines: Sequence[Line]) -> dict[str, Owner]:
     """The payments that own the receipts already."""
-    rows = Receipt.objects.filter(
-        environment=credential.environment,
-        short_code__in=credential.numbers,
-        code__in={line.receipt for line in lines},
-        payment__isnull=False,
-    )
-    owned = {row.code: row for row in rows}
+    rows = receipts_named(credential, {line.receipt for line in lines})
+    owned = {row.code: row for row in rows.exclude(payment=None)}
     ids = [row.payment_id for row in owned.values()]
     mine = Payment.objects.filter(credential=credential).select_related("credential")
     payments = mine.in_bulk(ids)
@@ -193,11 +188,16 @@ def _known(credential: MpesaCredential, lines: Sequence[Line]) -> dict[str, Owne
     }
 
 
+def receipts_named(credential: MpesaCredential, codes: Iterable[str]) -> QuerySet[Receipt]:
+    """Receipts with these codes of this short code; of a test one, another merchant's too."""
+    return Receipt.objects.filter(
+        environment=credential.environment, short_code__in=credential.numbers, code__in=codes
+    )
+
+
 def owner_of(credential: MpesaCredential, code: str) -> Payment | None:
     """The payment that has the receipt: of this short code and merchant, and no other's."""
-    owned = Receipt.objects.filter(
-        environment=credential.environment, short_code__in=credential.numbers, code=code
-    )
+    owned = receipts_named(credential, [code])
     mine = Payment.objects.filter(credential=credential, pk__in=owned.values("payment_id"))
     return mine.first()
 

@@ -139,7 +139,8 @@ def _start(
     key: str = "",
 ) -> Errand:
     now = hours.now()
-    wanted = {"merchant": merchant, "name": name[:160], "actor": actor[:80], "params": params}
+    spoken_by = actor[: audit.LONGEST_ACTOR]
+    wanted = {"merchant": merchant, "name": name[:160], "actor": spoken_by, "params": params}
     fresh: dict[str, Any] = {
         **wanted,
         "content": content,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from milango.core.payments import SKEW, Outcome, Status
 from milango.models import OperatorWord, Receipt, Reversal
 
-from .book import is_anothers
+from .book import is_anothers, receipts_named
 
 
 class Told(NamedTuple):
@@ -27,9 +27,7 @@ def told_of(word: OperatorWord) -> Told:
     if not word.receipt:
         return Told()
     credential = word.payment.credential
-    came = Receipt.objects.filter(
-        environment=credential.environment, short_code__in=credential.numbers, code=word.receipt
-    )
+    came = receipts_named(credential, [word.receipt])
     back = Reversal.objects.filter(credential=credential, code=word.receipt)
     return Told(came.first(), back.first())
 

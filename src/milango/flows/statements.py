@@ -257,7 +257,7 @@ def _record(
         sha256=hashlib.sha256(content).hexdigest(),
         defaults={
             "merchant_id": credential.merchant_id,
-            "uploader": uploader[:80],
+            "uploader": uploader[: audit.LONGEST_ACTOR],
             "short_code": statement.short_code[:7],
             "organisation": statement.organisation,
             "since": statement.since,
@@ -317,10 +317,11 @@ def _compare(
         differing = [_judged(ours, paid.get(ours.receipt), back) for ours in here.otherwise()]
         by_word = here.by_word()
         mistaken = _mistaken(by_word, paid, {found.receipt for found in differing})
+        known = {found.receipt for found in mistaken}
         kept = [
             _found(Kind.REVERSED_HERE, ours.receipt, paid[ours.receipt], ours)
             for ours in here.reversed_by_word(statement.until)
-            if ours.receipt not in {found.receipt for found in mistaken}
+            if ours.receipt not in known
         ]
         matched = here.agreeing() - len(mistaken) - len(kept)
         found = differing + mistaken + kept

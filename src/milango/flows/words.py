@@ -117,7 +117,7 @@ def withdraw(word: OperatorWord, *, actor: str) -> OperatorWord:
     now = hours.heard()
     with transaction.atomic(durable=True):
         row = _waiting(word)
-        row.withdrawn_by, row.withdrawn_at = actor[:80], now
+        row.withdrawn_by, row.withdrawn_at = actor[: audit.LONGEST_ACTOR], now
         row.save(update_fields=["withdrawn_by", "withdrawn_at"])
         _audit(row, "payment.word_withdrawn", actor)
     return row
@@ -237,8 +237,9 @@ def _doubted(settled: Settled | None) -> str:
 
     Between the look and the deed, somebody may have settled another payment with its receipt.
     """
-    doubted = settled is not None and settled.verdict.startswith("doubt:")
-    return meaning_of(settled.verdict.partition(":")[2]).means if settled and doubted else ""
+    if settled is None or not settled.verdict.startswith("doubt:"):
+        return ""
+    return meaning_of(settled.verdict.removeprefix("doubt:")).means
 
 
 def _audit(word: OperatorWord, action: str, actor: str) -> None:

@@ -14,6 +14,7 @@ import click
 
 from .find import merchant_named, merchant_option
 from .lazy import actor, with_django
+from .lists import of_merchant, of_merchant_option
 
 KINDS: Final = ("paybill", "till")
 ENVIRONMENTS: Final = ("sandbox", "production", "simulator")
@@ -116,15 +117,14 @@ def from_file(file: Path, option: str) -> str:
 
 
 @credentials.command("list")
-@click.option("--merchant", metavar="NAME", help="Only this merchant's.")
+@of_merchant_option
 @with_django
 def list_all(merchant: str | None) -> None:
     """List tills and paybills. Their secrets are never shown."""
     from milango.models import MpesaCredential
 
     rows = MpesaCredential.objects.select_related("merchant").order_by("merchant__name", "id")
-    if merchant:
-        rows = rows.filter(merchant=merchant_named(merchant))
+    rows = of_merchant(rows, merchant)
     for row in rows:
         store = f", store {row.store_number}" if row.store_number else ""
         state = "" if row.active else ", not active"

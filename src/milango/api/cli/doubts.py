@@ -8,6 +8,7 @@ import click
 
 from .find import merchant_named, row_named
 from .lazy import actor, with_django
+from .lists import of_merchant_option
 
 LISTED: Final = "They are in: milango doubts list"
 
@@ -18,7 +19,7 @@ def doubts() -> None:
 
 
 @doubts.command("list")
-@click.option("--merchant", metavar="NAME", help="Of this merchant only: name or mer_ id.")
+@of_merchant_option
 @click.option("--kind", default="", help="Of this kind only, such as refund_due.")
 @click.option("--resolved", is_flag=True, help="Those that are resolved as well.")
 @with_django

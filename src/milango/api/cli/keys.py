@@ -6,6 +6,7 @@ import click
 
 from .find import merchant_named, merchant_option
 from .lazy import actor, with_django
+from .lists import of_merchant, of_merchant_option
 
 SCOPES = ("read", "charge", "manage")
 
@@ -72,15 +73,14 @@ def revoke(key: str) -> None:
 
 
 @keys.command("list")
-@click.option("--merchant", metavar="NAME", help="Only this merchant's.")
+@of_merchant_option
 @with_django
 def list_all(merchant: str | None) -> None:
     """List keys by their first characters; the keys themselves are not kept."""
     from milango.models import ApiKey
 
     rows = ApiKey.objects.select_related("merchant").order_by("merchant__name", "id")
-    if merchant:
-        rows = rows.filter(merchant=merchant_named(merchant))
+    rows = of_merchant(rows, merchant)
     for row in rows:
         click.echo(f"{row.public_id}  {row.hint}…  {row.merchant.name}: {_may(row)}{_state(row)}")
     if not rows:

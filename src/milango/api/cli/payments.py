@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .find import merchant_named, row_named
+from . import lists
+from .find import row_named
 from .lazy import actor, with_django
+from .lists import most_option, of_merchant, of_merchant_option
 from .receipts import RECEIPT
 
 if TYPE_CHECKING:
@@ -33,32 +35,31 @@ def _payment(text: str) -> Payment:
 
 
 @payments.command("list")
-@click.option("--merchant", metavar="NAME", help="Of this merchant only: name or mer_ id.")
+@of_merchant_option
 @click.option("--status", help="Pending, Success, Failed, Reversed or Voided.")
 @click.option("--phone", "phone_number", metavar="NUMBER", help="Asked of this number.")
 @click.option("--receipt", "receipt_number", help="With this receipt.")
 @click.option("--order", "order_id", help="For this order of yours.")
-@click.option("--most", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@most_option
 @with_django
 def list_all(merchant: str | None, most: int, **wanted: str | None) -> None:
     """List payments, the newest first."""
     from milango.core.filters import read_page
-    from milango.core.phones import mask
     from milango.flows.read import payments as found
 
     page = read_page([(name, value) for name, value in wanted.items() if value is not None])
-    rows = found(page.where).select_related("merchant")
-    if merchant:
-        rows = rows.filter(merchant=merchant_named(merchant))
-    listed = list(rows[:most])
-    for row in listed:
-        receipt = f" {row.receipt_number}" if row.receipt_number else ""
-        click.echo(
-            f"{row.public_id}  {row.created_at:%Y-%m-%d %H:%M:%S}Z  KES {row.amount} "
-            f"{mask(row.phone)}  {row.status}{receipt}  {row.merchant.name}, {row.short_code}"
-        )
-    if not listed:
-        click.echo("There is none.")
+    rows = of_merchant(found(page.where).select_related("merchant"), merchant)
+    lists.show(rows[:most], _line)
+
+
+def _line(row: Payment) -> str:
+    from milango.core.phones import mask
+
+    receipt = f" {row.receipt_number}" if row.receipt_number else ""
+    return (
+        f"{row.public_id}  {row.created_at:%Y-%m-%d %H:%M:%S}Z  KES {row.amount} "
+        f"{mask(row.phone)}  {row.status}{receipt}  {row.merchant.name}, {row.short_code}"
+    )
 
 
 @payments.command()
@@ -102,8 +103,8 @@ def line_of(event: PaymentEvent) -> str:
 def mark(payment: str, outcome: str, reason: str, receipt: str | None) -> None:
     """Say how a payment ended. Large amounts, and every voidance, take a second person.
 
-    Ask Daraja first: milango shortcodes ask. Exit codes: 0 it counts; 1 it contradicts what is
-    known; 3 it waits for approval.
+    Ask Daraja first: milango shortcodes ask. Exit codes: 0 it counts; 1 it was refused, or what
+    is proven outweighs it; 3 it waits for approval.
     """
     from milango.flows.words import speak
 
@@ -129,18 +130,11 @@ def match(payment: str, receipt: str, reason: str) -> None:
 
 
 def _say(word: OperatorWord, settled: Settled | None) -> None:
+    from milango.flows.words import outweighed
+
     if settled is None:
         click.echo(f"Noted. A second person has to run: milango payments approve {word.public_id}")
         raise click.exceptions.Exit(3)
-    if settled.verdict.startswith("doubt:"):
-        message = f"It contradicts what is known ({settled.verdict}): milango doubts list"
-        raise click.ClickException(f"The payment is {settled.status}. {message}")
-    _say_what_came_of(word, settled)
-
-
-def _say_what_came_of(word: OperatorWord, settled: Settled) -> None:
-    from milango.flows.words import outweighed
-
     if problem := outweighed(word, settled):
         raise click.ClickException(problem)
     click.echo(f"It counts: the payment is {settled.status}.")
@@ -154,7 +148,7 @@ def approve(word: str) -> None:
     from milango.flows.words import approve as agree
 
     row = _word(word)
-    _say_what_came_of(row, agree(row, actor=actor()))
+    _say(row, agree(row, actor=actor()))
 
 
 @payments.command()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .find import merchant_named
 from .lazy import actor, with_django
+from .lists import of_merchant
 
 if TYPE_CHECKING:
     from milango.flows.statements import Found, Report
@@ -84,8 +84,7 @@ def _credential(shortcode: str, merchant: str | None, environment: str) -> Mpesa
     number = shortcode.strip()
     rows = MpesaCredential.objects.select_related("merchant")
     rows = rows.filter(Q(short_code=number) | Q(store_number=number))
-    if merchant:
-        rows = rows.filter(merchant=merchant_named(merchant))
+    rows = of_merchant(rows, merchant)
     if environment:
         rows = rows.filter(environment=environment)
     found = list(rows[:2])

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import lists
 from .credentials import from_file
-from .find import credential_named, merchant_named, shortcode_options
+from .find import credential_named, shortcode_options
 from .lazy import actor, with_django
+from .lists import most_option, of_merchant, of_merchant_option
 from .receipts import RECEIPT
 
 if TYPE_CHECKING:
     from milango.models import MpesaCredential as Credential
+    from milango.models import StatusQuestion
 
 
 @click.group()
@@ -126,7 +129,7 @@ def ask(merchant: str, shortcode: str, environment: str, receipt: str) -> None:
 
 @shortcodes.command()
 @click.option("--receipt", type=RECEIPT, help="About this receipt only.")
-@click.option("--most", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@most_option
 @with_django
 def asked(receipt: str | None, most: int) -> None:
     """List what Transaction Status was asked about, the newest first, and what it answered."""
@@ -135,15 +138,15 @@ def asked(receipt: str | None, most: int) -> None:
     rows = StatusQuestion.objects.select_related("credential", "payment").order_by("-pk")
     if receipt:
         rows = rows.filter(receipt=receipt)
-    listed = list(rows[:most])
-    for row in listed:
-        about = f" ({row.payment.public_id})" if row.payment else ""
-        click.echo(
-            f"{row.receipt}{about}  {row.credential.short_code}  asked "
-            f"{row.asked_at:%Y-%m-%d %H:%M:%S}Z, for a {row.why}: {row.verdict or 'no answer yet'}"
-        )
-    if not listed:
-        click.echo("Nothing was asked.")
+    lists.show(rows[:most], _line, none="Nothing was asked.")
+
+
+def _line(row: StatusQuestion) -> str:
+    about = f" ({row.payment.public_id})" if row.payment else ""
+    return (
+        f"{row.receipt}{about}  {row.credential.short_code}  asked "
+        f"{row.asked_at:%Y-%m-%d %H:%M:%S}Z, for a {row.why}: {row.verdict or 'no answer yet'}"
+    )
 
 
 @shortcodes.command()
@@ -161,7 +164,7 @@ def reference(number: int, prefix: str) -> None:
 
 
 @shortcodes.command()
-@click.option("--merchant", metavar="NAME", help="Of this merchant only: name or mer_ id.")
+@of_merchant_option
 @click.option("--shortcode", metavar="NUMBER", help="Of this paybill or till only.")
 @click.option("--environment", default="", help="Of this environment only.")
 @with_django
@@ -170,13 +173,12 @@ def unmatched(merchant: str | None, shortcode: str | None, environment: str) -> 
 
     What went back has a minus sign. A person may know better: milango payments match.
     """
-    found = False
-    for credential in _credentials(merchant, shortcode, environment):
-        for line in _waiting(credential):
-            found = True
-            click.echo(f"{line}  {credential.merchant.name}, {credential.short_code}")
-    if not found:
-        click.echo("There is none.")
+    waits = (
+        f"{line}  {credential.merchant.name}, {credential.short_code}"
+        for credential in _credentials(merchant, shortcode, environment)
+        for line in _waiting(credential)
+    )
+    lists.show(waits, str)
 
 
 def _credentials(merchant: str | None, shortcode: str | None, environment: str) -> list[Credential]:
@@ -187,8 +189,7 @@ def _credentials(merchant: str | None, shortcode: str | None, environment: str) 
     rows = MpesaCredential.objects.select_related("merchant").order_by("merchant__name", "id")
     given = {"short_code": shortcode and shortcode.strip(), "environment": environment}
     rows = rows.filter(**{name: value for name, value in given.items() if value})
-    if merchant:
-        rows = rows.filter(merchant=merchant_named(merchant))
+    rows = of_merchant(rows, merchant)
     if shortcode and not rows:
         message = "nobody has it (see: milango credentials list)."
         raise click.BadParameter(message, param_hint="--shortcode")

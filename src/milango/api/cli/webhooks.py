@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import lists
 from .find import merchant_named, merchant_option, row_named
 from .lazy import actor, with_django
+from .lists import most_option, of_merchant, of_merchant_option
 from .times import SINCE, When, instant
 
 if TYPE_CHECKING:
@@ -60,16 +62,14 @@ def add(url: str, merchant: str, events: tuple[str, ...], full_phone: bool, ed25
 
 
 @webhooks.command("list")
-@click.option("--merchant", metavar="NAME", help="Only this merchant's.")
+@of_merchant_option
 @with_django
 def list_all(merchant: str | None) -> None:
     """List endpoints, and how they do. Secrets are never shown."""
     from milango.models import WebhookEndpoint
 
     rows = WebhookEndpoint.objects.select_related("merchant").order_by("merchant__name", "id")
-    rows = rows.filter(session_until=None)
-    if merchant:
-        rows = rows.filter(merchant=merchant_named(merchant))
+    rows = of_merchant(rows.filter(session_until=None), merchant)
     for row in rows:
         events = ", ".join(row.event_types) or "all events"
         click.echo(f"{row.public_id}  {row.merchant.name}: {row.url} ({events}), {_state(row)}")
@@ -78,28 +78,27 @@ def list_all(merchant: str | None) -> None:
 
 
 @webhooks.command()
-@click.option("--merchant", metavar="NAME", help="Of this merchant only: name or mer_ id.")
+@of_merchant_option
 @click.option("--state", type=click.Choice(["due", "delivered", "given_up"]), help="Only these.")
-@click.option("--most", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@most_option
 @with_django
 def deliveries(merchant: str | None, state: str | None, most: int) -> None:
     """List what was or is to be delivered (whd_…), the newest first."""
     from milango.models import WebhookDelivery
 
     rows = WebhookDelivery.objects.select_related("endpoint", "merchant", "payment")
-    if merchant:
-        rows = rows.filter(merchant=merchant_named(merchant))
+    rows = of_merchant(rows, merchant)
     if state:
         rows = rows.filter(state=state)
-    listed = list(rows.order_by("-pk")[:most])
-    for row in listed:
-        about = f" of {row.payment.public_id}" if row.payment else ""
-        click.echo(
-            f"{row.public_id}  {row.created_at:%Y-%m-%d %H:%M:%S}Z  {row.event_type}{about}: "
-            f"{row.get_state_display().lower()}, attempts: {row.attempts}, {row.endpoint.url}"
-        )
-    if not listed:
-        click.echo("There is none.")
+    lists.show(rows.order_by("-pk")[:most], _line)
+
+
+def _line(row: WebhookDelivery) -> str:
+    about = f" of {row.payment.public_id}" if row.payment else ""
+    return (
+        f"{row.public_id}  {row.created_at:%Y-%m-%d %H:%M:%S}Z  {row.event_type}{about}: "
+        f"{row.get_state_display().lower()}, attempts: {row.attempts}, {row.endpoint.url}"
+    )
 
 
 def _state(row: WebhookEndpoint) -> str:
