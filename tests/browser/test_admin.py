@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from milango.flows import errands, words
+from milango.flows.settle import settle_many
 from milango.models import Payment, Receipt
-from tests.flows.conftest import make_payment
+from tests.flows.conftest import accepted, make_payment, paid
 from tests.flows.test_traces import CODE, told
 from tests.people import make_credential, make_merchant
+from tests.statement_files import Entry, as_csv, receipt_of, rows
 
 from .conftest import picture
 
@@ -96,3 +100,31 @@ def test_money_is_matched_in_the_list(page: Page, live_server: Any) -> None:
     inputs[2].click()
     page.get_by_text("It counts: the payment is Success.").wait_for()
     assert Receipt.objects.get(code=CODE).payment == payment
+
+
+def test_what_a_statement_finds_about_words_fits_the_screen(page: Page, live_server: Any) -> None:
+    now = timezone.now().replace(microsecond=0)
+    merchant = make_merchant("Duka")
+    credential = make_credential(merchant, environment="production", short_code="600777")
+    wrong, _, kept = (make_payment(credential, phone=f"25470000000{n}") for n in range(3))
+    codes = [receipt_of(now, n) for n in (1, 2)]
+    settle_many([accepted(kept), paid(kept, codes[1], paid_at=now)])
+    for payment, says, code in ((wrong, "paid", codes[0]), (kept, "reversed", "")):
+        words.speak(payment, says, reason="so I heard", actor="admin:wanjiru.kamau", receipt=code)
+    entries = [
+        Entry(codes[0], now, 50, phone="254700***001"),
+        Entry(codes[1], now, 50, phone="254700***002"),
+        Entry(receipt_of(now, 9), now + timedelta(hours=1), 75, phone="254799***999"),
+    ]
+    content = as_csv(rows(credential.short_code, entries))
+    errand = errands.upload_statement(
+        credential, content, filename="utility.csv", actor="admin:wanjiru.kamau"
+    )
+    errands.run(errand.pk)
+    page.goto(live_server.url + reverse("admin:milango_errand_change", args=[errand.pk]))
+    for said in ("Another payment's, by its payer", "Reversed here by a word, not there"):
+        page.get_by_text(said).first.wait_for()
+    assert page.evaluate(TOO_WIDE) == []
+    hidden = "each => each.parentElement.scrollWidth - each.parentElement.clientWidth"
+    assert page.get_by_test_id("counts").evaluate(hidden) == 0, "how many is the answer"
+    picture(page, f"admin-statement-words-{page.viewport_size['width']}")  # type: ignore[index]
