@@ -38,7 +38,7 @@ def with_token(credential, **fields) -> tuple[Payment, str]:
 
 def body(payment: Payment, receipt: str = "UCE5K7Q2XD", code: object = 0, **changes) -> bytes:
     """The callback that Daraja would post for the payment."""
-    eat = timezone.now() + timedelta(hours=3)
+    eat = payment.created_at + timedelta(hours=3)
     items = {
         "Amount": float(payment.amount),
         "MpesaReceiptNumber": receipt,
