@@ -26,7 +26,7 @@ from milango.conf import conf
 from milango.core.errors import MilangoError
 from milango.core.webhooks import JITTER, RETRY_AFTER, Meaning, Window, meaning, next_attempt
 from milango.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from milango.models.ids import first_uuid7, uuid7_hex
+from milango.models.ids import first_uuid7, uuid7_bytes
 from milango.outbound import Answer, Outbound
 
 from . import bell, caches, due, endpoints, hours, installations, letters, listening
@@ -117,7 +117,7 @@ def write(ended: Sequence[Ended]) -> None:
 def _logged(each: Ended) -> tuple[Any, ...]:
     answer = each.answer
     return (
-        uuid7_hex(),
+        uuid7_bytes(),
         each.taken.id,
         each.taken.merchant_id,
         answer.status,

@@ -18,7 +18,7 @@ from milango import signals
 from milango.core import payments as policy
 from milango.core.payments import Outcome, Source, Standing, Status
 from milango.core.results import result
-from milango.models.ids import uuid7_hex
+from milango.models.ids import uuid7_bytes
 
 from . import bell, grant, notify
 from .rows import (
@@ -152,7 +152,7 @@ def _link_customers(rows: Store, cases: list[Case]) -> None:
             _payer(case),
             case.steps[-1].item.observed_at,
         )
-        wanted[merchant.int, phone] = (uuid7_hex(), merchant, phone, at)
+        wanted[merchant.int, phone] = (uuid7_bytes(), merchant, phone, at)
     known = rows.customers([wanted[payer] for payer in sorted(wanted)])
     for case in paid:
         case.payment.customer_id = known[case.payment.merchant_id.int, _payer(case)]
@@ -321,7 +321,7 @@ def _doubts(case: Case, due: frozenset[str], at: datetime) -> Iterable[RowOf]:
     kinds = due.union(*(step.after.all_doubts - step.before.all_doubts for step in case.steps))
     return [
         (
-            uuid7_hex(),
+            uuid7_bytes(),
             payment.merchant_id,
             payment.id,
             kind,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from milango.core.errors import InvalidRequest
 from milango.core.tariffs import DEFAULT_TARIFF, Tariff, quote_access
-from milango.models.ids import uuid7_hex
+from milango.models.ids import uuid7_bytes
 
 from .rows import PaymentRow, RowOf
 
@@ -30,7 +30,7 @@ def sell_time(payment: PaymentRow, at: datetime) -> RowOf | None:
     payment.access_duration_minutes = quote.minutes
     payment.start_time = at
     return (
-        uuid7_hex(),
+        uuid7_bytes(),
         payment.id,
         payment.merchant_id,
         payment.customer_id,

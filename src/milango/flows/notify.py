@@ -11,7 +11,7 @@ import msgspec
 from django.db.models import Q
 
 from milango.models import Payment, PaymentEvent, WebhookDelivery
-from milango.models.ids import uuid7, uuid7_hex
+from milango.models.ids import uuid7, uuid7_bytes
 
 from .rows import RowOf
 
@@ -124,7 +124,7 @@ def deliveries(
 
 def _delivery(event: Event, endpoint: str) -> RowOf:
     return (
-        uuid7_hex(),
+        uuid7_bytes(),
         endpoint,
         event.merchant_id,
         event.payment_id,

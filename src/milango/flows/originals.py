@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from milango.core.payments import Evidence, Original
-from milango.models.ids import uuid7_hex
+from milango.models.ids import uuid7_bytes
 
 from .rows import CALLBACKS, ORPHANS, RowOf, Table
 
@@ -61,7 +61,7 @@ class Kept(msgspec.Struct):
     def row(self) -> RowOf:
         original = self.original
         return (
-            uuid7_hex(),
+            uuid7_bytes(),
             self.kind,
             self.payment_id,
             self.merchant_id,

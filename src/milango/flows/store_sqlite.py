@@ -57,10 +57,16 @@ def _uuid(value: str) -> UUID:
     return UUID(hex=value)
 
 
+def _hex(value: Any) -> str:
+    if isinstance(value, UUID):
+        return value.hex
+    return value.hex() if isinstance(value, bytes) else value
+
+
 CENT: Final = Decimal("0.01")
 
 WRITERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "uuid": lambda value: value if isinstance(value, str) else value.hex,
+    "uuid": _hex,
     "numeric": str,
     "timestamptz": _time,
 }
