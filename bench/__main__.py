@@ -149,6 +149,7 @@ def summary(runs: Runs) -> dict[str, float]:
     compare("pushes_vs_sync", "pushes", "sync")
     take("push_added_p99_ms_at_50", "pushes_50", "added_p99_ms")
     take("push_burst_ms_at_50", "pushes_50", "burst_ms")
+    take("statuses_per_s", "statuses_grown", "per_s")
     compare("status_growth", "statuses_grown", "statuses")
     compare("growth_callbacks", "callbacks_grown", "callbacks")
     compare("growth_pushes", "pushes_grown", "pushes")

@@ -48,6 +48,7 @@ TARGETS: Final = (
     Target("webhook_first_ms", "ms from commit to webhook, the worker being idle"),
     Target("webhook_first_ms_p99", "their p99, ms", most=100),
     Target("webhook_worker_us", "µs of the worker's CPU a webhook"),
+    Target("statuses_per_s", "status reads a second at one process, 64 connections"),
     Target("status_growth", "a status read: long history ÷ none", 0.85),
     Target("growth_callbacks", "callbacks: long history ÷ none", 0.85),
     Target("growth_pushes", "prompts: long history ÷ none", 0.85),

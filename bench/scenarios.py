@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
 import re
@@ -83,6 +84,8 @@ def prepare_databases(bench: Bench, *, grown: bool = True) -> None:
             python(["bench.seed", "merchants", str(MERCHANTS)], bench.env(name))
         bench.server.psql("VACUUM ANALYZE", name)
         bench.server.psql(f"CREATE TABLE {stamp} ()", name)
+        bench.server.psql("CHECKPOINT", name)
+    os.sync()  # what was made is not to be written while something is measured
 
 
 def _fingerprint() -> str:
@@ -352,7 +355,7 @@ def _push(
                 cpu_us(family(process.pid)) - used[0],
                 cpu_us(bench.server.processes()) - used[1],
             )
-            burst = _burst(env, port, connections)
+            burst = 0.0 if at_once else _burst(env, port, connections)
     if found["answers"].get("202", 0) != number:
         raise RuntimeError(f"asked for {number} prompts, answered {found['answers']}")
     bench.expected[scenario] = found["per_s"]
@@ -452,12 +455,15 @@ def webhooks(bench: Bench) -> Figures:
 # --- status, waiting, rest ------------------------------------------------------------------
 
 
+STATUS_CONNECTIONS: Final = "64"
+
+
 def statuses(bench: Bench, *, template: str) -> Figures:
     """Reads of one payment's status by its checkout_id."""
     names = bench.server.psql(
         "SELECT checkout_id, c.short_code FROM milango_payment p "
         "JOIN milango_mpesacredential c ON c.id = p.credential_id "
-        f"LIMIT {bench.how_many('statuses', 600)}",
+        f"LIMIT {bench.how_many('statuses', 3_000)}",
         template,
     )
     requests = [_question(*line.split("|")) for line in names.splitlines()]
@@ -466,8 +472,8 @@ def statuses(bench: Bench, *, template: str) -> Figures:
     env = bench.env(template)
     command = ["milango.server", "serve", "--no-background", "--port", str(port)]
     with program(command, env, port):
-        load(["send", str(port), "8", str(file)], env)
-        found = load(["send", str(port), "8", str(file)], env)
+        load(["send", str(port), STATUS_CONNECTIONS, str(file)], env)
+        found = load(["send", str(port), STATUS_CONNECTIONS, str(file)], env)
     if found["answers"] != {"200": len(requests)}:
         raise RuntimeError(f"statuses were answered {found['answers']}")
     return {"per_s": found["per_s"], "p50_ms": found["p50_ms"]}

@@ -17,6 +17,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 ANSWERED: Final = (
     '{"level":0,"voided":false,"answered":true,"failure":[0,"",""],"receipts":[],"paid_at":[0,""],'
@@ -74,8 +75,8 @@ def waiting(number: int, file: Path, among: int | None = None) -> None:
 
     from milango import sealing
     from milango.core import signing
-    from milango.models import MpesaCredential, OpenPrompt, Payment
-    from milango.models.ids import uuid7
+    from milango.models import MpesaCredential
+    from milango.models.ids import new_checkout_id, uuid7
 
     credentials = list(MpesaCredential.objects.order_by("short_code")[:among])
     kid = sealing.current_key_id()
@@ -84,78 +85,84 @@ def waiting(number: int, file: Path, among: int | None = None) -> None:
     until = timezone.now() + timedelta(minutes=10)
     now = timezone.now() - timedelta(seconds=20)
     day = (now + timedelta(hours=3)).strftime("%Y%m%d%H%M%S")
+    alike: dict[str, Any] = {
+        **dict.fromkeys(("created_at", "updated_at", "sending_at"), now),
+        "prompt_until": now + timedelta(seconds=180),
+        **dict.fromkeys(("description", "order_id", "idempotency_key", "reason"), ""),
+        **dict.fromkeys(("receipt_number", "result_code", "result_text"), ""),
+        **dict.fromkeys(("confirming", "late"), False),
+        **dict.fromkeys(("checks", "bodies"), 0),
+        **{"credential_version": 1, "amount": 50, "account_reference": "TABLE 7"},
+        **{"metadata": "{}", "requested_by": "server", "status": "Pending"},
+        **{"standing": ANSWERED, "event_count": 2},
+    }
     payments, requests = [], []
     for n in range(number):
         credential = credentials[n % len(credentials)]
         payment_id = uuid7()
         token = signing.make_callback_token(payment_id, kid, key, secrets.token_bytes(16))
-        payment = Payment(
-            id=payment_id,
-            merchant_id=credential.merchant_id,
-            credential_id=credential.pk,
-            credential_version=1,
-            environment=credential.environment,
-            short_code=credential.short_code,
-            party_b=credential.short_code,
-            amount=50,
-            phone=f"2547{random.randrange(10**8):08}",  # noqa: S311 - made-up payers
-            account_reference="TABLE 7",
-            service_type=("payment", "captive_portal")[n % 2],
-            callback_token_hash=signing.token_hash(token),
-            checkout_request_id=f"ws_CO_{secrets.token_hex(12)}",
-            merchant_request_id=secrets.token_hex(12),
-            standing=ANSWERED,
-            event_count=2,
-            created_at=now,
-            updated_at=now,
-            sending_at=now,
-            prompt_until=now + timedelta(seconds=180),
-        )
+        payment = alike | {
+            "id": payment_id,
+            "merchant_id": credential.merchant_id,
+            "credential_id": credential.pk,
+            "environment": credential.environment,
+            "short_code": credential.short_code,
+            "party_b": credential.short_code,
+            "phone": f"2547{random.randrange(10**8):08}",  # noqa: S311 - made-up payers
+            "service_type": ("payment", "captive_portal")[n % 2],
+            "checkout_id": new_checkout_id(),
+            "callback_token_hash": signing.token_hash(token),
+            "checkout_request_id": f"ws_CO_{secrets.token_hex(12)}",
+            "merchant_request_id": secrets.token_hex(12),
+        }
         payments.append(payment)
         ticket = signing.make_read_token(payment_id, until, kid, read_key)
-        requests.append((_request(token, payment, day), _stream(payment, ticket)))
-    _save(payments, Payment, OpenPrompt)
+        requests.append((_request(token, payment, day), _stream(payment_id, ticket)))
+    _save(payments)
     random.shuffle(requests)
     file.write_bytes(pickle.dumps([request for request, _ in requests]))
     file.with_suffix(".streams").write_bytes(pickle.dumps([stream for _, stream in requests]))
 
 
-def _save(payments: list[Any], payment_model: Any, prompt_model: Any) -> None:
+def _save(payments: list[Any]) -> None:
+    """As Milango itself writes payments and prompts: Django's own way takes four times as long."""
+    from django.db import transaction
+
+    from milango.flows.rows import NEW_PAYMENTS, PROMPTS
+    from milango.flows.store import store
+
+    table = NEW_PAYMENTS._replace(
+        columns=(*NEW_PAYMENTS.columns, "checkout_request_id"), types=(*NEW_PAYMENTS.types, "text")
+    )
+    rows = store()
     for start in range(0, len(payments), 2_000):
         part = payments[start : start + 2_000]
-        payment_model.objects.bulk_create(part)
-        prompt_model.objects.bulk_create(
-            [
-                prompt_model(
-                    payment_id=each.pk,
-                    credential_id=each.credential_id,
-                    phone=each.phone,
-                    until=each.prompt_until,
-                )
-                for each in part
-            ],
-            ignore_conflicts=True,
-        )
+        with transaction.atomic():
+            rows.insert(table, [tuple(each[name] for name in table.columns) for each in part])
+            rows.insert_new(
+                PROMPTS,
+                [(p["id"], p["credential_id"], p["phone"], p["prompt_until"]) for p in part],
+            )
 
 
-def _stream(payment: Any, ticket: str) -> bytes:
+def _stream(payment_id: UUID, ticket: str) -> bytes:
     return (
-        f"GET /api/v1/payments/{payment.public_id}/events?ticket={ticket} HTTP/1.1\r\n"
+        f"GET /api/v1/payments/pay_{payment_id.hex}/events?ticket={ticket} HTTP/1.1\r\n"
         "Host: bench\r\nAccept: text/event-stream\r\n\r\n"
     ).encode()
 
 
-def _request(token: str, payment: Any, day: str) -> bytes:
+def _request(token: str, payment: dict[str, Any], day: str) -> bytes:
     items = {
         "Amount": 50.0,
         "MpesaReceiptNumber": secrets.token_hex(5).upper(),
         "Balance": None,
         "TransactionDate": int(day),
-        "PhoneNumber": int(payment.phone),
+        "PhoneNumber": int(payment["phone"]),
     }
     callback = {
-        "MerchantRequestID": payment.merchant_request_id,
-        "CheckoutRequestID": payment.checkout_request_id,
+        "MerchantRequestID": payment["merchant_request_id"],
+        "CheckoutRequestID": payment["checkout_request_id"],
         "ResultCode": 0,
         "ResultDesc": "The service request is processed successfully.",
         "CallbackMetadata": {
@@ -169,7 +176,7 @@ def _request(token: str, payment: Any, day: str) -> bytes:
     head = (
         f"POST /callbacks/stk/{token} HTTP/1.1\r\nHost: bench\r\n"
         "Content-Type: application/json;charset=UTF-8\r\n"
-        f"BusinessShortCode: {payment.short_code}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"BusinessShortCode: {payment['short_code']}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

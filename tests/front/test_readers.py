@@ -18,7 +18,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.postgres
-def test_readers_whose_connections_were_cut_take_new_ones(door: str, prompted: Any) -> None:
+def test_readers_whose_connections_were_cut_take_new_ones_and_nobody_hears_of_it(
+    door: str, prompted: Any
+) -> None:
     payment = prompted().payment
     path, key = f"/api/v1/payments/status/{payment.checkout_id}", make_key(payment.merchant)[1]
 
@@ -32,9 +34,7 @@ def test_readers_whose_connections_were_cut_take_new_ones(door: str, prompted: A
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        later = list(pool.map(look, range(40)))
-    assert later.count(503) <= READERS, "each reader refuses once, and is well again"
-    assert set(later) <= {200, 503}
+        assert set(pool.map(look, range(40))) == {200}
 
 
 async def test_news_that_could_not_be_read_are_told_once_the_database_is_back(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -25,6 +26,23 @@ Reader = Caller | UUID
 
 _OUR_ID: Final = re.compile("co_[0-9a-f]{32}")
 _DARAJAS_ID: Final = re.compile("[A-Za-z0-9_.-]{1,128}")
+
+
+class Named(NamedTuple):
+    """A payment as its reader names it: only one that is the reader's own is meant."""
+
+    merchant_id: UUID | None
+    payment_id: UUID | None
+    """Of a ticket, which is for this one payment."""
+    column: str
+    value: UUID | str
+
+    def means(self, payment: Payment) -> bool:
+        """Whether the payment, which has this name, is the reader's."""
+        if self.payment_id:
+            return payment.pk == self.payment_id
+        return payment.merchant_id == self.merchant_id
+
 
 COLUMNS: Final = {
     "status": "status",
@@ -55,14 +73,48 @@ def status_of(reader: Reader, checkout_id: str) -> dict[str, Any]:
     Both kinds of key and the payment's own ticket may use our checkout_id; Daraja's
     CheckoutRequestID holds the payer's number and takes a secret key.
     """
-    return status_of_known(find(reader, checkout_id))
+    named = by_checkout_id(reader, checkout_id)
+    return status_of_known(find([named]).get(named) if named else None)
 
 
-def find(reader: Reader, checkout_id: str) -> Payment | None:
-    """The payment that `checkout_id` names to this reader, as `status_of` has it."""
+def by_checkout_id(reader: Reader, checkout_id: str) -> Named | None:
+    """Which payment `checkout_id` names, as `status_of` has it. None: none to this reader."""
     if isinstance(reader, Caller):
         reader.require("read")
-    return _by_name(reader, checkout_id)
+    if _OUR_ID.fullmatch(checkout_id):
+        return _named(reader, "checkout_id", checkout_id)
+    if isinstance(reader, UUID) or reader.publishable or not _DARAJAS_ID.fullmatch(checkout_id):
+        return None
+    return _named(reader, "checkout_request_id", checkout_id)
+
+
+def by_public_id(reader: Reader, public_id: str) -> Named | None:
+    """Which payment `pay_…` names to somebody who reads its timeline. None: none at all."""
+    if isinstance(reader, Caller):
+        reader.require_secret("read")
+    payment_id = parse_public_id(public_id, "pay")
+    return _named(reader, "pk", payment_id) if payment_id else None
+
+
+def _named(reader: Reader, column: str, value: UUID | str) -> Named:
+    if isinstance(reader, UUID):
+        return Named(None, reader, column, value)
+    return Named(reader.merchant.pk, None, column, value)
+
+
+def find(wanted: Iterable[Named]) -> dict[Named, Payment]:
+    """The payments that are meant, those that exist; of several the newest. One query a column."""
+    called: dict[tuple[str, UUID | str], list[Named]] = defaultdict(list)
+    for each in wanted:
+        called[each.column, each.value].append(each)
+    found: dict[Named, Payment] = {}
+    for column in {column for column, _ in called}:
+        values = [value for of, value in called if of == column]
+        for payment in Payment.objects.filter(**{f"{column}__in": values}).order_by("pk"):
+            for each in called[column, getattr(payment, column)]:
+                if each.means(payment):
+                    found[each] = payment
+    return found
 
 
 def status_of_known(payment: Payment | None) -> dict[str, Any]:
@@ -70,43 +122,36 @@ def status_of_known(payment: Payment | None) -> dict[str, Any]:
     return status_document(payment) if payment else UNKNOWN_STATUS
 
 
-def _by_name(reader: Reader, name: str) -> Payment | None:
-    if isinstance(reader, UUID):
-        return Payment.objects.filter(pk=reader, checkout_id=name).first()
-    own = Payment.objects.filter(merchant=reader.merchant)
-    if _OUR_ID.fullmatch(name):
-        return own.filter(checkout_id=name).first()
-    if reader.publishable or not _DARAJAS_ID.fullmatch(name):
-        return None
-    return own.filter(checkout_request_id=name).order_by("-pk").first()
-
-
 def payment_of(caller: Caller, public_id: str) -> dict[str, Any]:
     """One payment, whole. Raises Declined `not_found` for any id that is not the caller's."""
-    caller.require_secret("read")
-    return payment_document(_own(caller, public_id), secret=True)
+    return payment_document(known(_found(caller, public_id)), secret=True)
 
 
 def events_of(reader: Reader, public_id: str) -> dict[str, Any]:
     """A payment's timeline, oldest first. Raises Declined `not_found` like `payment_of`."""
-    payment = timeline_of(reader, public_id)
-    return pages.listed(events_after(0, [payment.pk])[payment.pk])
+    payment = known(_found(reader, public_id))
+    return pages.listed(timelines([payment.pk])[payment.pk])
 
 
-def timeline_of(reader: Reader, public_id: str) -> Payment:
-    """The payment whose events this reader may see. Raises Declined like `payment_of`."""
-    if isinstance(reader, Caller):
-        reader.require_secret("read")
-    return _own(reader, public_id)
-
-
-def events_after(seq: int, payment_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
-    """The events with higher numbers, oldest first, of many payments by one query."""
+def timelines(payment_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    """The events of payments, oldest first, by one query."""
     found: dict[UUID, list[dict[str, Any]]] = {payment_id: [] for payment_id in payment_ids}
-    rows = PaymentEvent.objects.filter(payment_id__in=payment_ids, seq__gt=seq)
+    rows = PaymentEvent.objects.filter(payment_id__in=list(found))
     for event in rows.order_by("payment_id", "seq"):
         found[event.payment_id].append(event_document(event))
     return found
+
+
+def known(payment: Payment | None) -> Payment:
+    """The payment that was found. Raises Declined `not_found`, whatever the reason."""
+    if not payment:
+        raise Declined("not_found", "There is no such payment.")
+    return payment
+
+
+def _found(reader: Reader, public_id: str) -> Payment | None:
+    named = by_public_id(reader, public_id)
+    return find([named]).get(named) if named else None
 
 
 def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:
@@ -126,12 +171,3 @@ def payments(where: dict[str, Any]) -> QuerySet[Payment]:
         owners = Receipt.objects.filter(code=wanted["receipt_number"])
         wanted["pk__in"] = owners.values("payment_id")
     return Payment.objects.filter(**wanted).order_by("-pk")
-
-
-def _own(reader: Reader, public_id: str) -> Payment:
-    payment_id = parse_public_id(public_id, "pay")
-    mine = {"pk": reader} if isinstance(reader, UUID) else {"merchant": reader.merchant}
-    payment = payment_id and Payment.objects.filter(pk=payment_id).filter(**mine).first()
-    if not payment:
-        raise Declined("not_found", "There is no such payment.")
-    return payment

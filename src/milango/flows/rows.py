@@ -145,17 +145,17 @@ RECEIPTS: Final = _table(
         "amount": "numeric",
         "created_at": "timestamptz",
     },
-    "ON CONFLICT DO NOTHING",
+    "ON CONFLICT (code, short_code, environment) DO NOTHING",
 )
 ORDERS: Final = _table(
     "milango_settledorder",
     {"merchant_id": "uuid", "order_id": "text", "payment_id": "uuid"},
-    "ON CONFLICT DO NOTHING",
+    "ON CONFLICT (merchant_id, order_id) DO NOTHING",
 )
 CUSTOMERS: Final = _table(
     "milango_customer",
     {"id": "uuid", "merchant_id": "uuid", "phone": "text", "created_at": "timestamptz"},
-    "ON CONFLICT DO NOTHING",
+    "ON CONFLICT (merchant_id, phone) DO NOTHING",
 )
 EVENTS: Final = _table(
     "milango_paymentevent",
@@ -184,7 +184,7 @@ GRANTS: Final = _table(
         "livemode": "bool",
         "created_at": "timestamptz",
     },
-    "ON CONFLICT DO NOTHING",
+    "ON CONFLICT (payment_id) DO NOTHING",
 )
 DELIVERIES: Final = _table(
     "milango_webhookdelivery",
@@ -200,7 +200,7 @@ DELIVERIES: Final = _table(
         "next_attempt_at": "timestamptz",
         "created_at": "timestamptz",
     },
-    "ON CONFLICT DO NOTHING",
+    "ON CONFLICT (endpoint_id, event_id) DO NOTHING",
 )
 ATTEMPTS: Final = _table(
     "milango_webhookattempt",
@@ -223,7 +223,7 @@ DOUBTS: Final = _table(
         "raised_at": "timestamptz",
         "resolution": "text",
     },
-    "ON CONFLICT DO NOTHING",
+    "ON CONFLICT (payment_id, kind) DO NOTHING",
 )
 
 PAYMENTS: Final = _table(

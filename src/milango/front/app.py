@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, NamedTuple, TypeVar
+from uuid import UUID
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as AnyDatabaseError
@@ -17,9 +18,10 @@ from django.db import InterfaceError, OperationalError, connection
 from milango.conf import conf
 from milango.core.answers import Answer, cors_headers, problem_answer
 from milango.core.intake import origin_of
-from milango.flows import hours
+from milango.flows import hours, read
 from milango.flows.callers import is_known_origin
 from milango.flows.problems import our_error
+from milango.models import Payment
 from milango.seen import requests, spans
 
 from . import callbacks, push, spool, status, streams
@@ -31,8 +33,9 @@ from .lateness import Lateness
 from .spool import Spool
 from .streams import EVENT_STREAM
 from .tally import Tally
+from .together import Together
 from .turns import Turns
-from .waiting import Waiters
+from .waiting import Documents, Waiters
 
 T = TypeVar("T")
 
@@ -100,6 +103,8 @@ class Front:
     inbox: Inbox
     waiters: Waiters
     turns: Turns
+    payments: Together[read.Named, Payment]
+    timelines: Together[UUID, Documents]
     spool: Spool | None = None
 
     def __init__(self, django: Application) -> None:
@@ -161,6 +166,8 @@ class Front:
         self.inbox = Inbox(writers=WRITERS)
         self.waiters = Waiters(self.in_thread)
         self.turns = Turns()
+        self.payments = Together(self.in_thread, read.find)
+        self.timelines = Together(self.in_thread, read.timelines)
         self._bell = Bell(self.waiters.wake)
         self.spool = spool.opened(conf().spool, self.inbox)
 

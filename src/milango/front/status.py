@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from milango.core.answers import Answer, document_answer
@@ -20,6 +21,8 @@ from .waiting import OneCall
 if TYPE_CHECKING:
     from .app import Front
 
+Look = Callable[[], Awaitable[Payment | None]]
+
 LONGEST_WAIT: Final = 60
 """Seconds that `?wait=` may ask for."""
 
@@ -34,14 +37,16 @@ async def payment_status(front: Front, request: Request, checkout_id: str) -> An
     ticket = request.query("ticket")
     reader = await front.quickly(lambda: read.reader_of(authorization, origin, ticket))
 
-    def look() -> Payment | None:
-        return read.find(reader, checkout_id)
+    named = read.by_checkout_id(reader, checkout_id)
 
-    found = await front.in_thread(look)
+    async def look() -> Payment | None:
+        return await front.payments.ask(named) if named else None
+
+    found = await look()
     seconds = _seconds(request)
     if seconds and (found is None or found.status == Status.PENDING):
         await _wait(front, found, look, seconds)
-        found = await front.in_thread(look)
+        found = await look()
     return document_answer(read.status_of_known(found))
 
 
@@ -50,7 +55,7 @@ def _seconds(request: Request) -> int:
     return min(int(word), LONGEST_WAIT) if word.isdecimal() and len(word) < 6 else 0
 
 
-async def _wait(front: Front, found: Payment | None, look: Any, seconds: int) -> None:
+async def _wait(front: Front, found: Payment | None, look: Look, seconds: int) -> None:
     """Until the payment has news, or the seconds are over."""
     before, call = read.status_of_known(found), OneCall()
     # An unknown id waits under a name that nobody rings.
@@ -61,7 +66,7 @@ async def _wait(front: Front, found: Payment | None, look: Any, seconds: int) ->
             async with asyncio.timeout(seconds):
                 # Subscribed first, read afterwards: nothing falls between the two.
                 while not call.is_over:
-                    if found and read.status_of_known(await front.in_thread(look)) != before:
+                    if found and read.status_of_known(await look()) != before:
                         break
                     await call.called.wait()
                     call.called.clear()

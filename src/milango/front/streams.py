@@ -128,7 +128,8 @@ async def payment_events(
     """Stream a payment's events from where the caller left off. None: it has been answered."""
     key = Key(request)
     reader = await front.quickly(key.reader)
-    payment = await front.in_thread(lambda: read.timeline_of(reader, public_id))
+    named = read.by_public_id(reader, public_id)
+    payment = read.known(await front.payments.ask(named) if named else None)
     seen = _seen(request)
     if payment.status in {"Success", "Reversed", "Voided"} and seen >= payment.event_count:
         return Answer(status=204)  # browsers come back after an end, unless they are told this
@@ -157,8 +158,7 @@ async def _begin(
     )
     await send({"type": "http.response.body", "body": HELLO, "more_body": True})
     # Subscribed first, read afterwards: nothing falls between the two.
-    events = await front.in_thread(lambda: read.events_after(0, [payment_id]))
-    stream.tell(events[payment_id])
+    stream.tell(await front.timelines.ask(payment_id) or [])
 
 
 def _seen(request: Request) -> int:

@@ -110,7 +110,7 @@ class Waiters:
             while self._rang:
                 ids, self._rang = list(self._rang), set()
                 try:
-                    events = await self._in_thread(lambda ids=ids: read.events_after(0, ids))  # type: ignore[misc]
+                    events = await self._in_thread(lambda ids=ids: read.timelines(ids))  # type: ignore[misc]
                 except AnyDatabaseError:
                     # Nobody rings twice for the same news: it is read once the database is back.
                     self._rang.update(each for each in ids if each in self._by_payment)
