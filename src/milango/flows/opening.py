@@ -32,7 +32,7 @@ from .callers import Caller
 from .clients import client_for
 from .counters import count_or_decline
 from .once import body_hash
-from .rows import EVENTS, KEYS, NEW_PAYMENTS, PROMPTS, RowOf
+from .rows import EVENTS, KEYS, NEW_PAYMENTS, PROMPTS, Changes, RowOf
 from .store import store
 
 ROUTE: Final = "stk-push"
@@ -331,8 +331,9 @@ def _write(openings: list[Opening]) -> None:
         return
     payments = [opening.payment for opening in openings]
     created = [notify.created(opening.payment, opening.request_id) for opening in openings]
-    store().insert(NEW_PAYMENTS, [_payment_row(payment) for payment in payments])
-    store().insert(EVENTS, [event.row() for event in created])
+    rows = [_payment_row(payment) for payment in payments]
+    events = [event.row() for event in created]
+    store().write(Changes(inserts=[(NEW_PAYMENTS, rows), (EVENTS, events)]))
     for payment in payments:
         payment._state.adding = False
         payment._state.db = "default"

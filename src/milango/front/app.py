@@ -103,14 +103,14 @@ class Front:
     inbox: Inbox
     waiters: Waiters
     turns: Turns
-    payments: Together[read.Named, Payment]
-    timelines: Together[UUID, Documents]
     spool: Spool | None = None
 
     def __init__(self, django: Application) -> None:
         self._django = Bounded(django)
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="milango-reader")
         self._to_the_end: set[asyncio.Task[Any]] = set()
+        self.payments: Together[read.Named, Payment] = Together(self.in_thread, read.find)
+        self.timelines: Together[UUID, Documents] = Together(self.in_thread, read.timelines)
         self._tally = Tally()
         self._for_bodies = Patience(BODY_SECONDS)
         self.commits = Lateness(callbacks.COMMIT_SECONDS)
@@ -166,8 +166,6 @@ class Front:
         self.inbox = Inbox(writers=WRITERS)
         self.waiters = Waiters(self.in_thread)
         self.turns = Turns()
-        self.payments = Together(self.in_thread, read.find)
-        self.timelines = Together(self.in_thread, read.timelines)
         self._bell = Bell(self.waiters.wake)
         self.spool = spool.opened(conf().spool, self.inbox)
 

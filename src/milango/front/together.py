@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Set
-from contextvars import Context
 from typing import Any, Final, Generic, TypeVar
 
 from django.db import Error as AnyDatabaseError
@@ -43,8 +42,7 @@ class Together(Generic[K, V]):
         answer: asyncio.Future[V | None] = loop.create_future()
         self._waiting.append((key, answer))
         if self._reading is None:
-            # In a context of its own: what it does belongs to no single request.
-            self._reading = loop.create_task(self._read_all(), context=Context())
+            self._reading = loop.create_task(self._read_all())
         return await answer
 
     async def _read_all(self) -> None:

@@ -24,6 +24,11 @@ GRACE: Final = 20
 """Seconds that requests under way get when we are told to stop; a push may wait for Daraja."""
 
 
+YOUNG: Final = 10_000
+"""So many new objects are looked through for garbage at once. Python's 700 are those of a few
+requests that are still under way."""
+
+
 class Quiet(Server):
     """Leaves signals alone: several servers share a process here, and one place stops them all."""
 
@@ -121,6 +126,7 @@ async def _serve(sites: list[Site], ready: Callable[[], Awaitable[None]]) -> Non
         # then, for seventy milliseconds.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG)
         await asyncio.wait([stopped, *servers], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for each in sites:
