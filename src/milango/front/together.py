@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Set
 from typing import Any, Final, Generic, TypeVar
 
-from django.db import Error as AnyDatabaseError
 from django.db import InterfaceError, OperationalError, connection
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+AWAY: Final = (OperationalError, InterfaceError)
+"""The database is at fault, not one of the keys."""
 
 Asked = tuple[K, asyncio.Future[V | None]]
 """A key, and who waits for what it names."""
@@ -68,7 +70,7 @@ class Together(Generic[K, V]):
         """In a thread; once more over a new connection where the old one was lost meanwhile."""
         try:
             return self._read(keys)
-        except (OperationalError, InterfaceError):
+        except AWAY:
             was_open = connection.connection is not None
             if not was_open or connection.in_atomic_block or connection.is_usable():
                 raise
@@ -76,7 +78,7 @@ class Together(Generic[K, V]):
             return self._read(keys)
 
     async def _tell_of(self, error: Exception, asked: list[Asked[K, V]]) -> None:
-        if len(asked) > 1 and not isinstance(error, AnyDatabaseError):
+        if len(asked) > 1 and not isinstance(error, AWAY):
             # Nobody else is to hear of what is wrong with one of them.
             for each in asked:
                 await self._answer([each])
