@@ -159,7 +159,9 @@ def test_doubts_are_listed_shown_and_resolved(milango: Milango, doubt: Doubt) ->
     assert milango("doubts", "resolve", doubt.public_id, "--reason", "again").exit_code == 1
     assert "There are none." in milango("doubts", "list").output
     assert "resolved" in milango("doubts", "list", "--resolved").output
-    assert "sent back" in milango("doubts", "show", doubt.public_id).output
+    shown = milango("doubts", "show", doubt.public_id).output
+    assert "sent back" in shown
+    assert f"UTC by {AuditEntry.objects.get(action='doubt.resolved').actor}: " in shown
 
 
 def test_a_payments_timeline_says_who_proved_what_and_nothing_that_is_not_known(

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Count, Min, QuerySet, Sum
 
 from milango.core.errors import InvalidRequest
-from milango.models import Doubt, Merchant, StatementImport
+from milango.models import AuditEntry, Doubt, Merchant, StatementImport
 
 from . import audit, hours
 
@@ -94,6 +94,13 @@ def resolve(doubt_id: UUID, *, actor: str, reason: str) -> Doubt:
         doubt = _closed(Doubt.objects.filter(pk=doubt_id), reason)
         _audit(actor, "doubt.resolved", doubt, kind=doubt.kind)
     return doubt
+
+
+def resolved_by(doubt: Doubt) -> str:
+    """Who closed it, as the audit trail has it; empty for one that is open."""
+    closings = AuditEntry.objects.filter(action="doubt.resolved", subject=doubt.public_id)
+    last = closings.order_by("-number").first() if doubt.resolved_at else None
+    return last.actor if last else ""
 
 
 def resolve_statement(import_id: UUID, *, actor: str, reason: str) -> StatementImport:

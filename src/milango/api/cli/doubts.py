@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from .find import merchant_named, row_named
 from .lazy import actor, with_django
 from .lists import of_merchant_option
+
+if TYPE_CHECKING:
+    from milango.models import Doubt
 
 LISTED: Final = "They are in: milango doubts list"
 
@@ -75,9 +78,18 @@ def show(doubt: str) -> None:
         f"{mask(payment.phone)} for {payment.short_code}: {payment.status}"
     )
     click.echo(f"  receipt   {payment.receipt_number or 'none'}")
-    click.echo(f"  {'resolved: ' + row.resolution if row.resolved_at else 'with the ' + row.owner}")
+    click.echo(f"  {_how_it_stands(row)}")
     for event in payment.events.order_by("seq"):
         click.echo(f"    {line_of(event)}")
+
+
+def _how_it_stands(doubt: Doubt) -> str:
+    from milango.flows.doubts import resolved_by
+
+    if not doubt.resolved_at:
+        return f"with the {doubt.owner}"
+    when = f"{doubt.resolved_at:%Y-%m-%d %H:%M} UTC"
+    return f"resolved  {when} by {resolved_by(doubt) or 'nobody known'}: {doubt.resolution}"
 
 
 @doubts.command()
