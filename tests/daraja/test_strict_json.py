@@ -18,7 +18,7 @@ STRINGS = st.one_of(
 )
 NUMBERS = st.one_of(
     st.sampled_from(["0", "-0", "-0.0", "50.0", "1e5", "1E400", "01", "1.", "NaN", "Infinity"]),
-    st.integers(0, 10**25).map(str),
+    st.integers(-(10**25), 10**25).map(str),
     st.decimals(allow_nan=False, allow_infinity=False).map(str),
 )
 BLANKS = st.sampled_from(["", " ", "\n", "\t"])
@@ -52,6 +52,8 @@ def told(read: Any, body: bytes) -> str:
 @example(b'{"a": 1, "b": ":"}')
 @example(b"99999999999999999999")
 @example(b"999999999999999999999")
+@example(b"-9999999999999999999")
+@example(b"-10000000000000000000")
 @example(b'{"amount": -0}')
 @example(b'"\xed\xa0\x80"')
 @example(b"\xef\xbb\xbf1")

@@ -8,11 +8,15 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import OperationalError, connection
 from django.utils import timezone
 
+from milango.front import app
+from milango.front.together import Together
 from milango.models import Merchant
 from tests.api.test_status import ticket_for
 from tests.people import make_credential, make_key, make_merchant
@@ -179,3 +183,53 @@ def test_a_payment_that_another_process_settles_wakes_the_stream(door: str, prom
     settle_many([paid(one.payment, checkout_request_id=one.payment.checkout_request_id)])
     stream.until("event: end")
     stream.close()
+
+
+def slow_to_list(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> None:
+    """While it is looked up whether a page is listed, something happens."""
+    looked: list[str] = []
+
+    def look(origin: str) -> bool:
+        looked.append(origin)
+        if len(looked) == 1:
+            raise SynchronousOnlyOperation  # as a name that is not remembered does
+        if len(looked) == 2:
+            work()
+            time.sleep(0.3)
+        return False
+
+    monkeypatch.setattr(app, "_is_listed", look)
+
+
+def test_news_that_come_before_a_stream_has_begun_are_told_in_it(
+    door: str, prompted: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = prompted()
+    slow_to_list(monkeypatch, lambda: post(door, one.path, one.callback()))
+    stream = Stream(door, path_of(one), Origin="https://shop.example")
+    assert stream.status == 200
+    told = stream.until("event: end")
+    assert told.count("event: payment.succeeded") == 1
+    stream.close()
+
+
+def test_a_stream_whose_timeline_cannot_be_read_is_refused_whole(
+    door: str, prompted: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = prompted()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Together, "ask", no_timeline(Together.ask))
+        assert answered(door, path_of(one)) == 503
+    assert answered(door, path_of(one)) == 200
+
+
+def no_timeline(ask: Callable[..., Any]) -> Callable[..., Any]:
+    """The payment is found; its timeline is not: the database went away between the two."""
+
+    async def instead(reads: Together[Any, Any], key: Any) -> Any:
+        if isinstance(key, UUID):
+            raise OperationalError("the database is away")
+        return await ask(reads, key)
+
+    return instead

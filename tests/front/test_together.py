@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from milango.front import together
 from milango.front.together import Together
+from milango.seen import requests
 
 
 class Book:
@@ -114,3 +115,22 @@ async def test_who_leaves_takes_nobody_along(book, reads) -> None:
         each.cancel()
     book.may_end.set()
     assert await stays == 2
+
+
+async def test_a_read_is_not_noted_under_the_request_that_came_first(book) -> None:
+    noted: list[str] = []
+
+    def read(keys: Set[str]) -> dict[str, Any]:
+        noted.append(requests.current())
+        return book.read(keys)
+
+    reads: Together[str, Any] = Together(book.in_thread, read)
+
+    async def ask(request_id: str, key: str) -> Any:
+        requests.begin(request_id)
+        return await reads.ask(key)
+
+    first = asyncio.create_task(ask("first", "a"))
+    await asyncio.sleep(0)
+    assert await asyncio.gather(first, ask("second", "b")) == [1, 2]
+    assert noted == ["", ""]

@@ -46,7 +46,8 @@ def _decode_carefully(body: bytes) -> Any:
         raise BadJson("not_json") from None
 
 
-DIGITS_ALIKE: Final = bytes.maketrans(b"123456789", b"0" * 9)
+DIGITS_ALIKE: Final = bytes.maketrans(b"-123456789", b"0" * 10)
+"""A minus counts: the careful reader counts it too."""
 TOO_MANY_DIGITS: Final = b"0" * (MOST_DIGITS + 1)
 
 

@@ -38,16 +38,22 @@ END: Final = b"event: end\ndata: {}\n\n"
 class Stream:
     """One caller who is told of one payment."""
 
-    __slots__ = ("_key", "_left", "_send", "_sending", "_seq", "_task", "done")
+    __slots__ = ("_has_begun", "_key", "_left", "_send", "_sending", "_seq", "_task", "done")
 
     def __init__(self, send: Send, seq: int, key: Key) -> None:
         self._send = send
         self._seq = seq
         self._key = key
-        self._left = b""
+        self._left = HELLO
+        self._has_begun = False
         self._sending: asyncio.Task[None] | None = None
         self.done = False
         self._task = asyncio.current_task()
+
+    def begin(self) -> None:
+        """The head of the answer is out: write what was told meanwhile, and what will be."""
+        self._has_begun = True
+        self._write(b"")
 
     def tell(self, events: Documents) -> None:
         """Write the events that this caller has not seen."""
@@ -82,7 +88,7 @@ class Stream:
         if len(self._left) > MOST_LEFT and self._task:
             # Somebody who does not read for that long is not there, or means no good.
             self._task.cancel()
-        elif self._sending is None:
+        elif self._has_begun and self._sending is None:
             self._sending = asyncio.ensure_future(self._send_what_is_left())
 
     async def _send_what_is_left(self) -> None:
@@ -149,6 +155,9 @@ async def _begin(
 ) -> None:
     headers = {"content-type": EVENT_STREAM, "cache-control": "no-store", "x-accel-buffering": "no"}
     headers |= await front.cors(request)
+    # Subscribed first, read afterwards: nothing falls between the two. Read before the head is
+    # out, so that a database that is away can still be told.
+    stream.tell(await front.timelines.ask(payment_id) or [])
     await send(
         {
             "type": "http.response.start",
@@ -156,9 +165,7 @@ async def _begin(
             "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in headers.items()],
         }
     )
-    await send({"type": "http.response.body", "body": HELLO, "more_body": True})
-    # Subscribed first, read afterwards: nothing falls between the two.
-    stream.tell(await front.timelines.ask(payment_id) or [])
+    stream.begin()
 
 
 def _seen(request: Request) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Set
+from contextvars import Context
 from typing import Any, Final, Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
@@ -44,7 +45,8 @@ class Together(Generic[K, V]):
         answer: asyncio.Future[V | None] = loop.create_future()
         self._waiting.append((key, answer))
         if self._reading is None:
-            self._reading = loop.create_task(self._read_all())
+            # In nobody's context: what others ask for is no matter of whoever came first.
+            self._reading = loop.create_task(self._read_all(), context=Context())
         return await answer
 
     async def _read_all(self) -> None:
