@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from django.db import connections
@@ -38,9 +39,11 @@ class InlineFront(Front):
         self.inbox = Inline()  # type: ignore[assignment]
         self.turns = Turns()
         self.waiters = None  # type: ignore[assignment]  # nobody waits in one request
+        self._own = copy_context()
+        """The context that knows the test's connection: what is read together has none."""
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        return work()
+        return self._own.copy().run(work)
 
 
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
