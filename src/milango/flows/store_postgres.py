@@ -121,7 +121,11 @@ def _texts(values: Sequence[Any]) -> str:
     if None in values:
         return ",".join(["NULL" if value is None else _texts([value]) for value in values])
     # NUL stands in no text that PostgreSQL takes, so it can stand for the border between two.
-    escaped = "\0".join(values).replace("\\", "\\\\").replace('"', '\\"')
+    joined = "\0".join(values)
+    if joined.count("\0") >= len(values):
+        # It would be a border more, and every text behind it another row's.
+        raise ValueError("a text holds NUL")
+    escaped = joined.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + escaped.replace("\0", '","') + '"'
 
 
