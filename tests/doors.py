@@ -38,8 +38,10 @@ class InlineFront(Front):
         self.inbox = Inline()  # type: ignore[assignment]
         self.turns = Turns()
         self.waiters = None  # type: ignore[assignment]  # nobody waits in one request
+        self._connection = connections["default"]
 
     async def in_thread(self, work: Callable[[], T]) -> T:
+        connections["default"] = self._connection  # also in a context of its own
         return work()
 
 
