@@ -6,6 +6,7 @@ import pytest
 
 from milango.flows import read
 from milango.flows.callers import owner_of
+from milango.models import Payment
 from tests.people import OTHER_PAYER, make_credential, make_merchant
 
 from .conftest import make_payment
@@ -47,6 +48,18 @@ def test_nobody_finds_anothers_payment_by_any_of_its_names(own, foreign) -> None
         for name in (foreign.checkout_id, foreign.public_id)
     ]
     assert read.find(wanted) == {}
+
+
+def test_anothers_payment_is_not_even_read(own, foreign, monkeypatch) -> None:
+    """What takes longer where a payment exists tells that it does."""
+    built: list[Payment] = []
+    from_db = Payment.from_db
+    monkeypatch.setattr(Payment, "from_db", lambda *row: built.append(from_db(*row)) or built[-1])
+    reader, foreigner = owner_of(own.merchant), owner_of(foreign.merchant)
+    for who, name in ((reader, foreign.public_id), (own.pk, foreign.checkout_id)):
+        assert read.find([names(who, name)]) == {}
+    assert read.find([names(foreigner, own.public_id)]) == {}
+    assert built == []
 
 
 def test_many_names_cost_a_query_a_column(own, foreign, django_assert_num_queries) -> None:
