@@ -54,7 +54,12 @@ def test_anothers_payment_is_not_even_read(own, foreign, monkeypatch) -> None:
     """What takes longer where a payment exists tells that it does."""
     built: list[Payment] = []
     from_db = Payment.from_db
-    monkeypatch.setattr(Payment, "from_db", lambda *row: built.append(from_db(*row)) or built[-1])
+
+    def build(*row: object) -> Payment:
+        built.append(from_db(*row))
+        return built[-1]
+
+    monkeypatch.setattr(Payment, "from_db", build)
     reader, foreigner = owner_of(own.merchant), owner_of(foreign.merchant)
     for who, name in ((reader, foreign.public_id), (own.pk, foreign.checkout_id)):
         assert read.find([names(who, name)]) == {}
