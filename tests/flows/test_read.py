@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from milango.flows import read
@@ -55,7 +57,7 @@ def test_anothers_payment_is_not_even_read(own, foreign, monkeypatch) -> None:
     built: list[Payment] = []
     from_db = Payment.from_db
 
-    def build(*row: object) -> Payment:
+    def build(*row: Any) -> Payment:
         built.append(from_db(*row))
         return built[-1]
 
