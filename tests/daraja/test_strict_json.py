@@ -68,6 +68,14 @@ def test_both_readers_read_the_same_of_any_bytes(body: bytes) -> None:
     assert told(decode, body) == told(strict_json._decode_carefully, body)
 
 
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+def test_what_is_nested_deeply_is_the_careful_readers(opening: bytes) -> None:
+    closing = opening.replace(b'"a":', b"")[::-1].translate(bytes.maketrans(b"[{", b"]}"))
+    for depth in (1, *range(98, 103), *range(198, 203), 3_000):
+        body = opening * depth + b"0" + closing * depth
+        assert told(decode, body) == told(strict_json._decode_carefully, body), depth
+
+
 def test_an_ordinary_callback_is_read_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(body: bytes) -> Any:
         raise AssertionError("read twice")

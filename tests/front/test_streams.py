@@ -16,8 +16,9 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from milango.front import app
+from milango.front.streams import MOST_LEFT
 from milango.front.together import Together
-from milango.models import Merchant
+from milango.models import Merchant, Payment, PaymentEvent
 from tests.api.test_status import ticket_for
 from tests.people import make_credential, make_key, make_merchant
 
@@ -56,6 +57,26 @@ def test_a_stream_tells_what_happens_and_ends_when_it_is_paid(door: str, prompte
     assert "event: payment.succeeded" in told
     data = next(json.loads(line[6:]) for line in told if line.startswith("data: {"))
     assert (data["type"], data["seq"]) == ("payment.succeeded", 1)
+    stream.close()
+
+
+def test_a_timeline_longer_than_a_slow_reader_may_leave_is_told_whole(
+    door: str, prompted: Make
+) -> None:
+    one, now = prompted(), timezone.now()
+    merchant = one.payment.merchant
+    doubts = [{"doubt": f"{n:03}{'x' * MOST_LEFT}"[:400]} for n in range(100)]
+    PaymentEvent.objects.bulk_create(
+        PaymentEvent(
+            payment=one.payment, merchant=merchant, seq=n, type="payment.flagged", at=now, data=data
+        )
+        for n, data in enumerate(doubts, start=1)
+    )
+    Payment.objects.filter(pk=one.payment.pk).update(event_count=len(doubts))
+    stream = Stream(door, path_of(one))
+    assert stream.until("id: 100")[-1] == "id: 100"
+    assert post(door, one.path, one.callback()) == 200
+    assert "id: 101" in stream.until("event: end")
     stream.close()
 
 

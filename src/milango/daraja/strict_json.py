@@ -48,6 +48,9 @@ def _decode_carefully(body: bytes) -> Any:
 
 DIGITS_ALIKE: Final = bytes.maketrans(b"-123456789", b"0" * 10)
 """A minus counts: the careful reader counts it too."""
+MOST_INSIDE: Final = 200
+"""Objects and lists. With more of them, how deep is too deep would be each reader's own matter."""
+
 TOO_MANY_DIGITS: Final = b"0" * (MOST_DIGITS + 1)
 
 
@@ -55,11 +58,13 @@ def _is_plain(body: bytes, found: Any) -> bool:
     """Whether a reader in C, which does not look for ambiguities, read what the careful one reads.
 
     A name that is given twice is read once, so it leaves a colon less when the document is written
-    again. Escapes, and numbers that are too long or are `-0`, are the careful one's.
+    again. Escapes, numbers that are too long or are `-0`, and what may be nested deeply are the
+    careful one's.
     """
     return (
         b"\\u" not in body
         and b"-0" not in body
+        and body.count(b"{") + body.count(b"[") <= MOST_INSIDE
         and TOO_MANY_DIGITS not in body.translate(DIGITS_ALIKE)
         and _encode(found).count(b":") == body.count(b":")
     )

@@ -28,7 +28,7 @@ OVER: Final = frozenset({"payment.succeeded", "payment.reversed", "payment.voide
 """After these nothing is waited for. A failure may still turn into a success."""
 
 MOST_LEFT: Final = 16_384
-"""Bytes that wait for a reader who is slow."""
+"""Bytes that wait for a reader who is slow, before it is told more: a timeline may be longer."""
 
 HELLO: Final = b"retry: 2000\n\n"
 HEARTBEAT: Final = b":\n\n"
@@ -84,11 +84,12 @@ class Stream:
         self._write(b"")
 
     def _write(self, part: bytes) -> None:
-        self._left += part
-        if len(self._left) > MOST_LEFT and self._task:
+        if self._sending and self._task and len(self._left) > MOST_LEFT:
             # Somebody who does not read for that long is not there, or means no good.
             self._task.cancel()
-        elif self._has_begun and self._sending is None:
+            return
+        self._left += part
+        if self._has_begun and self._sending is None:
             self._sending = asyncio.ensure_future(self._send_what_is_left())
 
     async def _send_what_is_left(self) -> None:
