@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -15,7 +16,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from milango.front import app
+from milango.front import app, streams
 from milango.front.streams import MOST_LEFT
 from milango.front.together import Together
 from milango.models import Merchant, Payment, PaymentEvent
@@ -78,6 +79,28 @@ def test_a_timeline_longer_than_a_slow_reader_may_leave_is_told_whole(
     assert post(door, one.path, one.callback()) == 200
     assert "id: 101" in stream.until("event: end")
     stream.close()
+
+
+async def test_who_does_not_read_is_parted_with() -> None:
+    async def never_read(message: dict[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    def event(seq: int) -> dict[str, Any]:
+        return {"seq": seq, "type": "payment.flagged", "data": "x" * MOST_LEFT}
+
+    async def follow() -> None:
+        stream = streams.Stream(never_read, 0, None)  # type: ignore[arg-type]
+        stream.begin()
+        await asyncio.sleep(0)  # what was first is on its way, and nobody takes it
+        stream.tell([event(1)])
+        told.append(1)
+        stream.tell([event(1), event(2)])
+        await asyncio.Event().wait()
+
+    told: list[int] = []
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(follow())
+    assert told == [1]
 
 
 def test_a_stream_resumes_after_the_last_event_that_was_seen(door: str, prompted: Make) -> None:
