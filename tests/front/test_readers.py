@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
 
-from milango.front import waiting
+from milango.front import Front, waiting
 from milango.front.app import READERS
 from tests.people import make_key
 
@@ -55,3 +58,19 @@ async def test_news_that_could_not_be_read_are_told_once_the_database_is_back(
     waiters.wake(["the payment"])  # type: ignore[list-item]
     await call.called.wait()
     await waiters.close()
+
+
+async def test_a_read_that_hangs_does_not_hold_up_the_end() -> None:
+    async def nowhere(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("nobody asks")
+
+    front, may_end = Front(nowhere), threading.Event()
+    await front.open()
+    hanging = asyncio.create_task(front.in_thread(may_end.wait))
+    await asyncio.sleep(0.05)
+    threading.Timer(10, may_end.set).start()
+    began = time.monotonic()
+    await front.close()
+    assert time.monotonic() - began < 5
+    may_end.set()
+    await hanging

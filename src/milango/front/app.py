@@ -183,7 +183,8 @@ class Front:
         await self.waiters.close()
         await self.inbox.close()
         await asyncio.gather(*(self.in_thread(_let_go) for _ in range(READERS)))
-        self._pool.shutdown()
+        # Not waited for: a read that hangs would keep the process for as long as it hangs.
+        self._pool.shutdown(wait=False)
 
     # --- one request ------------------------------------------------------------------------
 
