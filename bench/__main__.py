@@ -51,7 +51,7 @@ TOLD: Final[dict[str, Scenario]] = {
 ONCE: Final[dict[str, Scenario]] = {
     "callbacks_256": lambda bench: scenarios.callbacks(bench, connections=256),
     "sqlite": lambda bench: scenarios.callbacks(bench, connections=64, sqlite=True),
-    "pushes_50": lambda bench: scenarios.pushes(bench, connections=scenarios.AT_ONCE),
+    "pushes_50": lambda bench: scenarios.pushes(bench, connections=scenarios.BURST),
     "streams": scenarios.streams,
     "statuses_grown": lambda bench: scenarios.statuses(bench, template=f"bench_{bench.rows}"),
     "statuses": lambda bench: scenarios.statuses(bench, template="bench_10000"),

@@ -92,9 +92,14 @@ def waiting(number: int, file: Path, among: int | None = None) -> None:
         **dict.fromkeys(("receipt_number", "result_code", "result_text"), ""),
         **dict.fromkeys(("confirming", "late"), False),
         **dict.fromkeys(("checks", "bodies"), 0),
-        **{"credential_version": 1, "amount": 50, "account_reference": "TABLE 7"},
-        **{"metadata": "{}", "requested_by": "server", "status": "Pending"},
-        **{"standing": ANSWERED, "event_count": 2},
+        "credential_version": 1,
+        "amount": 50,
+        "account_reference": "TABLE 7",
+        "metadata": "{}",
+        "requested_by": "server",
+        "status": "Pending",
+        "standing": ANSWERED,
+        "event_count": 2,
     }
     payments, requests = [], []
     for n in range(number):

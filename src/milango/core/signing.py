@@ -45,7 +45,7 @@ def open_callback_token(token: str, keys: Keys) -> UUID | None:
     match = _CALLBACK.fullmatch(token)
     if match is None or not _is_signed(token, match["kid"], keys):
         return None
-    return UUID(int=int(match["payment"], 16))
+    return UUID(hex=match["payment"])
 
 
 def token_hash(token: str) -> str:
@@ -67,7 +67,7 @@ def open_read_token(token: str, now: datetime, keys: Keys) -> UUID | None:
         return None
     if now >= datetime.fromtimestamp(int(match["expires"], 16), UTC):
         return None
-    return UUID(int=int(match["payment"], 16))
+    return UUID(hex=match["payment"])
 
 
 def _signed(kid: str, content: str, key: bytes) -> str:

@@ -50,7 +50,6 @@ DIGITS_ALIKE: Final = bytes.maketrans(b"-123456789", b"0" * 10)
 """A minus counts: the careful reader counts it too."""
 MOST_INSIDE: Final = 200
 """Objects and lists. With more of them, how deep is too deep would be each reader's own matter."""
-
 TOO_MANY_DIGITS: Final = b"0" * (MOST_DIGITS + 1)
 
 

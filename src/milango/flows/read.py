@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -73,8 +73,7 @@ def status_of(reader: Reader, checkout_id: str) -> dict[str, Any]:
     Both kinds of key and the payment's own ticket may use our checkout_id; Daraja's
     CheckoutRequestID holds the payer's number and takes a secret key.
     """
-    named = by_checkout_id(reader, checkout_id)
-    return status_of_known(find([named]).get(named) if named else None)
+    return status_of_known(_find_one(by_checkout_id(reader, checkout_id)))
 
 
 def by_checkout_id(reader: Reader, checkout_id: str) -> Named | None:
@@ -102,7 +101,7 @@ def _named(reader: Reader, column: str, value: UUID | str) -> Named:
     return Named(reader.merchant.pk, None, column, value)
 
 
-def find(wanted: Iterable[Named]) -> dict[Named, Payment]:
+def find(wanted: Collection[Named]) -> dict[Named, Payment]:
     """The payments that are meant, those that exist; of several the newest. One query a column.
 
     The database is asked for their readers' payments alone: to build a row that is nobody's
@@ -111,9 +110,8 @@ def find(wanted: Iterable[Named]) -> dict[Named, Payment]:
     called: dict[tuple[str, UUID | str], list[Named]] = defaultdict(list)
     for each in wanted:
         called[each.column, each.value].append(each)
-    everybody = [each for several in called.values() for each in several]
-    theirs = Q(merchant__in={each.merchant_id for each in everybody if each.merchant_id})
-    theirs |= Q(pk__in={each.payment_id for each in everybody if each.payment_id})
+    theirs = Q(merchant__in={each.merchant_id for each in wanted if each.merchant_id})
+    theirs |= Q(pk__in={each.payment_id for each in wanted if each.payment_id})
     found: dict[Named, Payment] = {}
     for column in {column for column, _ in called}:
         values = [value for of, value in called if of == column]
@@ -125,6 +123,10 @@ def find(wanted: Iterable[Named]) -> dict[Named, Payment]:
     return found
 
 
+def _find_one(named: Named | None) -> Payment | None:
+    return find([named]).get(named) if named else None
+
+
 def status_of_known(payment: Payment | None) -> dict[str, Any]:
     """What a waiting front end is told; None is an id that is unknown to it."""
     return status_document(payment) if payment else UNKNOWN_STATUS
@@ -132,12 +134,12 @@ def status_of_known(payment: Payment | None) -> dict[str, Any]:
 
 def payment_of(caller: Caller, public_id: str) -> dict[str, Any]:
     """One payment, whole. Raises Declined `not_found` for any id that is not the caller's."""
-    return payment_document(known(_found(caller, public_id)), secret=True)
+    return payment_document(known(_find_one(by_public_id(caller, public_id))), secret=True)
 
 
 def events_of(reader: Reader, public_id: str) -> dict[str, Any]:
     """A payment's timeline, oldest first. Raises Declined `not_found` like `payment_of`."""
-    payment = known(_found(reader, public_id))
+    payment = known(_find_one(by_public_id(reader, public_id)))
     return pages.listed(timelines([payment.pk])[payment.pk])
 
 
@@ -155,11 +157,6 @@ def known(payment: Payment | None) -> Payment:
     if not payment:
         raise Declined("not_found", "There is no such payment.")
     return payment
-
-
-def _found(reader: Reader, public_id: str) -> Payment | None:
-    named = by_public_id(reader, public_id)
-    return find([named]).get(named) if named else None
 
 
 def page_of(caller: Caller, page: PageRequest) -> dict[str, Any]:

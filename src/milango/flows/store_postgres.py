@@ -183,9 +183,11 @@ def _binary(kind: str, values: Sequence[Any]) -> bytes:
 
 @lru_cache
 def _head(kind: str, length: int) -> bytes:
+    oid = postgres.types[kind].oid
+    if not length:
+        return struct.pack("!3i", 0, 0, oid)
     dimensions, may_hold_nulls, first = 1, 1, 1
-    numbers = (dimensions, may_hold_nulls, postgres.types[kind].oid, length, first)
-    return struct.pack("!5i", *numbers) if length else struct.pack("!3i", 0, 0, numbers[2])
+    return struct.pack("!5i", dimensions, may_hold_nulls, oid, length, first)
 
 
 def _arrays(table: Table, rows: Sequence[RowOf]) -> list[Parameter]:

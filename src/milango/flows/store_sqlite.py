@@ -58,6 +58,7 @@ def _uuid(value: str) -> UUID:
 
 
 def _hex(value: Any) -> str:
+    """An id as it is kept; a text is taken as it is."""
     if isinstance(value, UUID):
         return value.hex
     return value.hex() if isinstance(value, bytes) else value
@@ -91,11 +92,11 @@ def _as_kept(table: Table, rows: Sequence[RowOf]) -> Iterable[RowOf]:
 
 
 def _list(values: Iterable[Any]) -> str:
-    return json.dumps([value.hex if isinstance(value, UUID) else value for value in values])
+    return json.dumps([_hex(value) for value in values])
 
 
 def _pairs(values: Iterable[tuple[Any, Any]]) -> str:
-    return json.dumps([[v.hex if isinstance(v, UUID) else v for v in pair] for pair in values])
+    return json.dumps([[_hex(value) for value in pair] for pair in values])
 
 
 _OWN_TYPES: Final = {

@@ -140,6 +140,10 @@ class Front:
             # Django asks no database on the loop. Nothing has happened yet.
             return await self.in_thread(work)
 
+    async def payment(self, named: read.Named | None) -> Payment | None:
+        """The payment that is meant; None where there is none, or nothing was named."""
+        return await self.payments.ask(named) if named else None
+
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something that goes on when nobody waits for it any more."""
         task = asyncio.ensure_future(work)
@@ -182,7 +186,8 @@ class Front:
         await self._bell.close()
         await self.waiters.close()
         await self.inbox.close()
-        await asyncio.gather(*(self.in_thread(_let_go) for _ in range(READERS)))
+        here = threading.Barrier(READERS)
+        await asyncio.gather(*(self.in_thread(lambda: _let_go(here)) for _ in range(READERS)))
         # Not waited for: a read that hangs would keep the process for as long as it hangs.
         self._pool.shutdown(wait=False)
 
@@ -234,13 +239,10 @@ def _hear_the_time() -> None:
         _reading(hours.look)
 
 
-_all_readers: Final = threading.Barrier(READERS)
-
-
-def _let_go() -> None:
+def _let_go(all_readers: threading.Barrier) -> None:
     """Close this thread's connection; each reader does so once, because all of them meet here."""
     with suppress(threading.BrokenBarrierError):
-        _all_readers.wait(2)
+        all_readers.wait(2)
     connection.close()
 
 

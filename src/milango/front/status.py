@@ -40,7 +40,7 @@ async def payment_status(front: Front, request: Request, checkout_id: str) -> An
     named = read.by_checkout_id(reader, checkout_id)
 
     async def look() -> Payment | None:
-        return await front.payments.ask(named) if named else None
+        return await front.payment(named)
 
     found = await look()
     seconds = _seconds(request)

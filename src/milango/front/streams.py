@@ -135,8 +135,7 @@ async def payment_events(
     """Stream a payment's events from where the caller left off. None: it has been answered."""
     key = Key(request)
     reader = await front.quickly(key.reader)
-    named = read.by_public_id(reader, public_id)
-    payment = read.known(await front.payments.ask(named) if named else None)
+    payment = read.known(await front.payment(read.by_public_id(reader, public_id)))
     seen = _seen(request)
     if payment.status in {"Success", "Reversed", "Voided"} and seen >= payment.event_count:
         return Answer(status=204)  # browsers come back after an end, unless they are told this
