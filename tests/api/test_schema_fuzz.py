@@ -81,6 +81,8 @@ def _try(case: Any, key: str, known: dict[str, str]) -> None:
             case.path_parameters |= {n: v for n, v in names.items() if n in case.path_parameters}
         if isinstance(case.body, dict) and "shortcode" in case.body and names:
             case.body = case.body | {"shortcode": names["shortcode"]}
+        if (case.path_parameters or {}).get("payment_id") == "status":
+            continue  # that is the address of a status, which has a document of its own
         answer = case.call(headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code < 500 or answer.status_code == 503, answer.text
         case.validate_response(answer, checks=DOCUMENTED)
